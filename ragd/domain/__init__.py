@@ -1,0 +1,1 @@
+"""The words every other room speaks: frozen values, Protocols and the error tree. Standard library and numpy only."""

@@ -1,0 +1,137 @@
+"""The one error tree: a leaf names the fact, carries a remedy and the exit code of the command that meets it."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class RagdError(Exception):
+    """Something a person can act on; `str(error)` is one line, `hint` says what to do.
+
+    Subclasses set `exit_code`, the process status of a command that ends with this error,
+    `http_status`, the status of an answer that carries it, and `code`, its stable name in JSON.
+    """
+
+    exit_code: ClassVar[int] = 1
+    http_status: ClassVar[int] = 500
+
+    def __init__(self, message: str, *, hint: str = "") -> None:
+        super().__init__(message)
+        self.hint = hint
+
+    @property
+    def code(self) -> str:
+        """The stable machine name of this kind of error, for example `state_locked`."""
+        name = type(self).__name__
+        return "".join(f"_{c.lower()}" if c.isupper() and i else c.lower() for i, c in enumerate(name))
+
+
+class BadRequest(RagdError):
+    """What the caller asked for cannot be understood."""
+
+    exit_code = 2
+    http_status = 400
+
+
+class ConfigInvalid(RagdError):
+    """A configuration file, variable or flag holds something ragd does not accept."""
+
+    exit_code = 2
+    http_status = 400
+
+
+class NotFound(RagdError):
+    """The named document, receipt, collection or folder is not known."""
+
+    exit_code = 3
+    http_status = 404
+
+
+class DaemonUnreachable(RagdError):
+    """No daemon answers on the state folder's socket, and the command needs one."""
+
+    exit_code = 4
+    http_status = 503
+
+
+class StateLocked(RagdError):
+    """Another daemon owns this state folder."""
+
+    exit_code = 5
+
+
+class StateNewer(RagdError):
+    """The state folder was written by a newer ragd."""
+
+    exit_code = 6
+
+
+class StateCorrupt(RagdError):
+    """The catalog cannot be read."""
+
+    exit_code = 6
+
+
+class GenerationCorrupt(RagdError):
+    """A snapshot of the index fails its checksum or cannot be read; it can be rebuilt from the catalog."""
+
+    exit_code = 6
+
+
+class BrokerUnavailable(RagdError):
+    """Redis cannot be reached, started or used."""
+
+    exit_code = 7
+    http_status = 503
+
+
+class BrokerTooOld(BrokerUnavailable):
+    """The Redis server is older than the oldest supported version."""
+
+
+class ModelUnavailable(RagdError):
+    """A model folder, package or endpoint is missing or cannot be loaded."""
+
+    exit_code = 8
+
+
+class ModelMismatch(ModelUnavailable):
+    """A model is not the one that was promised: its hash, dimension or fingerprint differs."""
+
+
+class EncoderFailed(RagdError):
+    """The encoder could not turn texts into vectors this time; the work is kept and tried again."""
+
+    exit_code = 8
+    http_status = 503
+
+
+class DiskFull(RagdError):
+    """The disk that holds the state folder is full; nothing was lost, work resumes when there is room."""
+
+    exit_code = 9
+    http_status = 507
+
+
+class PathInvalid(RagdError):
+    """A path leads out of its root, is too long, or is not what it must be."""
+
+    exit_code = 2
+    http_status = 400
+
+
+class ReadFailed(RagdError):
+    """One document cannot be turned into text; the reason is kept beside it in `ragd failed`."""
+
+
+class TimedOut(RagdError):
+    """What was waited for did not happen in time."""
+
+    exit_code = 10
+    http_status = 504
+
+
+class Differs(RagdError):
+    """A verification found that the index is not equal to the catalog."""
+
+    exit_code = 11

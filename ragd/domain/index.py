@@ -1,0 +1,65 @@
+"""The words of the vector side: generations, snapshots and what a search returns."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+Ids = npt.NDArray[np.int64]
+Vectors = npt.NDArray[np.float32]
+HalfVectors = npt.NDArray[np.float16]
+
+
+@dataclass(frozen=True, slots=True)
+class EmbeddingSpace:
+    """What makes vectors comparable: the model's fingerprint (hex) and their dimension.
+
+    The fingerprint covers the weights' hash, precision, pooling, prompts and maximum length
+    (tokens); two encoders with the same fingerprint may share one generation.
+    """
+
+    fingerprint: str
+    dimension: int
+    model: str
+    max_tokens: int
+
+
+@dataclass(frozen=True, slots=True)
+class IndexPolicy:
+    """When the exact index gives way to IVF and back, in chunks, and how IVF is built."""
+
+    ivf_above: int = 100_000
+    exact_below: int = 50_000
+    nprobe: int = 16
+    training_rows_per_list: int = 64
+
+
+@dataclass(frozen=True, slots=True)
+class IndexFacts:
+    """What an index says of itself: kind (`exact` or `ivf`), chunks, lists and memory in bytes."""
+
+    kind: str
+    chunks: int
+    dimension: int
+    lists: int
+    size_bytes: int
+    centroid_cosine: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class VerifyReport:
+    """Catalog against index: how many chunks each holds, and the ids that only one side holds."""
+
+    catalog_chunks: int
+    index_chunks: int
+    missing: tuple[int, ...]
+    ghosts: tuple[int, ...]
+    differing: tuple[int, ...]
+    seconds: float
+
+    @property
+    def is_clean(self) -> bool:
+        """True when both sides hold exactly the same chunks with the same vectors."""
+        return not (self.missing or self.ghosts or self.differing)
