@@ -81,24 +81,6 @@ class Extraction:
     pieces: tuple[Piece, ...] = field(repr=False)
 
 
-@dataclass(frozen=True, slots=True)
-class Hit:
-    """One search result: a chunk, where it stands, and how its score came about."""
-
-    chunk_id: int
-    collection: str
-    path: str
-    title: str
-    heading: str
-    page: int | None
-    start: int
-    end: int
-    text: str
-    score: float
-    parts: dict[str, float]
-    mtime_s: float
-
-
 def content_hash(data: bytes) -> bytes:
     """The 16-byte blake2b of a file's bytes, the identity of its content."""
     return hashlib.blake2b(data, digest_size=16).digest()

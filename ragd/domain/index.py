@@ -27,6 +27,31 @@ class EmbeddingSpace:
 
 
 @dataclass(frozen=True, slots=True)
+class EncoderSpec:
+    """Which encoder to open: plain values, published to workers as JSON (never a secret).
+
+    `kind` is `onnx`, `sbert` or `openai`. `model` is `minilm` (the packaged model), a folder, or the
+    endpoint's model name. `precision` (`fp32` or `int8`) is for `onnx`. `threads` 0 means every core.
+    `max_tokens` 0 means what the model says. `dimension` 0 means ask the model. The prompts are
+    put in front of queries and documents. `url`, `timeout_s`, `retries` and `requests_per_minute`
+    (0: unlimited) are for `openai`.
+    """
+
+    kind: str = "onnx"
+    model: str = "minilm"
+    precision: str = "fp32"
+    threads: int = 0
+    max_tokens: int = 0
+    dimension: int = 0
+    query_prompt: str = ""
+    document_prompt: str = ""
+    url: str = ""
+    timeout_s: float = 30.0
+    retries: int = 5
+    requests_per_minute: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class IndexPolicy:
     """When the exact index gives way to IVF and back, in chunks, and how IVF is built."""
 
