@@ -69,3 +69,21 @@ class Hit:
     score: float
     parts: dict[str, float]
     modified_at: float
+
+
+@dataclass(frozen=True, slots=True)
+class HitRow:
+    """Where a live chunk stands: one row for each document that holds it. Fields as in Hit."""
+
+    chunk_id: int
+    document_id: int
+    collection: str
+    root: str
+    path: str
+    title: str
+    heading: str
+    page: int | None
+    start: int
+    end: int
+    text: str
+    modified_at: float
