@@ -1,0 +1,153 @@
+"""Every configuration key as a value: its name, variable, flag, default, and in words what it accepts."""
+
+from __future__ import annotations
+
+import difflib
+import types
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, get_args, get_origin
+
+import annotated_types
+from pydantic import BaseModel, SecretStr
+from pydantic.fields import FieldInfo
+
+from ragd.config.schema import Collection, Config
+
+FLAGS = types.MappingProxyType(
+    {
+        "state": "--state",
+        "collections": "FOLDERS",
+        "redis.url": "--redis-url",
+        "http.tcp": "--tcp",
+        "workers.embed": "--embed-workers",
+        "log.level": "--verbose, --quiet",
+    }
+)
+COLLECTIONS = "collections"
+KNOWN_VARIABLES = frozenset({"RAGD_CONFIG"})
+TEST_PREFIX = "RAGD_TEST_"
+PREFIX = "RAGD_"
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """One configuration key. `name` is dotted (`watch.settle_s`); `accepts` completes "give …".
+
+    `kind` is the type of its value; `default` is None where it depends on the environment.
+    """
+
+    name: str
+    kind: object
+    accepts: str
+    default: object
+    description: str
+
+    @property
+    def section(self) -> str:
+        """The table it stands in, empty for a key at the top."""
+        return self.name.rpartition(".")[0]
+
+    @property
+    def leaf(self) -> str:
+        """Its name inside its section."""
+        return self.name.rpartition(".")[2]
+
+    @property
+    def variable(self) -> str:
+        """The environment variable that sets it."""
+        return PREFIX + self.name.upper().replace(".", "__")
+
+    @property
+    def flag(self) -> str:
+        """The command-line flag that sets it, empty when there is none."""
+        return FLAGS.get(self.name, "")
+
+    @property
+    def is_secret(self) -> bool:
+        """True when its value must never be shown."""
+        return self.kind is SecretStr
+
+    @property
+    def is_number(self) -> bool:
+        """True when a file must give it as a number, not as text."""
+        return self.kind in (int, float)
+
+
+def keys() -> tuple[Key, ...]:
+    """Every key, in the order of the schema; `collections` is one key."""
+    return tuple(_walk(Config, ""))
+
+
+def collection_keys() -> tuple[Key, ...]:
+    """The keys of one collection's table, named `collections.name` and so on."""
+    return tuple(_walk(Collection, f"{COLLECTIONS}."))
+
+
+def sections() -> dict[str, str]:
+    """Each section's name and what it is about, in the order of the schema."""
+    return {
+        name: (field.annotation.__doc__ or "")
+        for name, field in Config.model_fields.items()
+        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel)
+    }
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """The known name that is most like `name`, also by its last part alone; empty when none is near."""
+    names = list(known)
+    by_leaf: dict[str, str] = {}
+    for known_name in names:
+        by_leaf.setdefault(_leaf(known_name), known_name)
+    if _leaf(name) in by_leaf:
+        return by_leaf[_leaf(name)]
+    close = difflib.get_close_matches(name, names, n=1, cutoff=0.6)
+    if close:
+        return close[0]
+    close = difflib.get_close_matches(_leaf(name), list(by_leaf), n=1, cutoff=0.75)
+    return by_leaf[close[0]] if close else ""
+
+
+def _leaf(name: str) -> str:
+    return name.rpartition(".")[2].rpartition("__")[2]
+
+
+def _walk(model: type[BaseModel], prefix: str) -> Iterator[Key]:
+    for name, field in model.model_fields.items():
+        kind = field.annotation
+        if isinstance(kind, type) and issubclass(kind, BaseModel):
+            yield from _walk(kind, f"{prefix}{name}.")
+            continue
+        default = None if field.is_required() or field.default_factory else field.default
+        yield Key(f"{prefix}{name}", kind, _accepts(field), default, field.description or "")
+
+
+def _accepts(field: FieldInfo) -> str:
+    kind = field.annotation
+    if get_origin(kind) is Literal:
+        choices = [f'"{choice}"' for choice in get_args(kind)]
+        return f"{', '.join(choices[:-1])} or {choices[-1]}"
+    if get_origin(kind) is tuple:
+        item = get_args(kind)[0]
+        if item is Collection:
+            return "a list of tables, each with a name and folders"
+        least = any(isinstance(rule, annotated_types.MinLen) for rule in field.metadata)
+        return f"a list of {'paths' if item is Path else 'texts'}" + (", at least one" if least else "")
+    if kind in (int, float):
+        return ("a whole number" if kind is int else "a number") + _range(field)
+    if kind is Path:
+        return "a path"
+    if any(getattr(rule, "pattern", None) for rule in field.metadata):
+        return "a name of up to 64 letters, digits, dots, dashes and underscores"
+    return "text"
+
+
+def _range(field: FieldInfo) -> str:
+    low = next((f"{rule.ge:,}" for rule in field.metadata if isinstance(rule, annotated_types.Ge)), "")
+    above = next((f"{rule.gt:,}" for rule in field.metadata if isinstance(rule, annotated_types.Gt)), "")
+    high = next((f"{rule.le:,}" for rule in field.metadata if isinstance(rule, annotated_types.Le)), "")
+    if low and high:
+        return f" from {low} to {high}"
+    bounds = [f"at least {low}" if low else "", f"above {above}" if above else "", f"at most {high}" if high else ""]
+    return "".join(f", {bound}" for bound in bounds if bound)

@@ -1,0 +1,187 @@
+"""Loading: defaults, then the file, then RAGD_ variables, then flags, with the origin of every value."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from ragd.config import file as toml
+from ragd.config.keys import (
+    COLLECTIONS,
+    KNOWN_VARIABLES,
+    PREFIX,
+    TEST_PREFIX,
+    Key,
+    collection_keys,
+    keys,
+    nearest,
+    sections,
+)
+from ragd.config.origin import Layer, Origin, Setting, shown
+from ragd.config.schema import Config, default_state
+from ragd.domain.errors import ConfigInvalid
+
+_ALWAYS_A_PATH = frozenset({"state", "http.socket"})
+_MAYBE_A_PATH = frozenset({"redis.server", "embed.model"})  # a bare name is a program or a model, not a file
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """A configuration, the origin of each of its keys by dotted name, and the file that was read, if any."""
+
+    config: Config
+    origins: Mapping[str, Origin]
+    file: Path | None
+
+
+def load(file: Path | None, env: Mapping[str, str], flags: Mapping[str, object], *, cwd: Path | None = None) -> Loaded:
+    """Joins the layers into one validated configuration.
+
+    `file` is what `--config` named; `flags` holds values by dotted key. Relative paths in a file are
+    relative to the file, others to `cwd`. Raises ConfigInvalid with one line for each thing that is
+    wrong, naming the file and line, variable or flag, the key, and what is accepted.
+    """
+    base = cwd or _current_folder()
+    problems: list[str] = []
+    path = toml.find(file, env, base)
+    settings: dict[str, Setting] = {}
+    if path is not None:
+        settings |= _anchored(toml.read(path, problems), path.parent, env)
+    settings |= _anchored(_from_variables(env, problems), base, env)
+    settings |= _anchored(_from_flags(flags), base, env)
+    if not settings.get("state", Setting("", Origin(Layer.DEFAULT))).value:
+        settings["state"] = Setting(str(default_state(env)), Origin(Layer.DEFAULT))
+    config = _validated(settings, problems)
+    origins = {key.name: settings[key.name].origin if key.name in settings else Origin(Layer.DEFAULT) for key in keys()}
+    return Loaded(config, origins, path)
+
+
+def _current_folder() -> Path:
+    try:
+        return Path.cwd()
+    except FileNotFoundError as error:
+        raise ConfigInvalid("the current folder no longer exists", hint="change to a folder that exists") from error
+
+
+def _from_variables(env: Mapping[str, str], problems: list[str]) -> dict[str, Setting]:
+    by_variable = {key.variable: key for key in keys()}
+    of_sections = {PREFIX + name.upper(): name for name in sections()}
+    found: dict[str, Setting] = {}
+    for variable in sorted(env):
+        if not variable.startswith(PREFIX) or variable in KNOWN_VARIABLES or variable.startswith(TEST_PREFIX):
+            continue
+        key = by_variable.get(variable)
+        if key is None:
+            near = nearest(variable, [*by_variable, *KNOWN_VARIABLES])
+            remedy = f"did you mean {near}?" if near else toml.LIST_KEYS_HINT
+            if variable in of_sections:
+                remedy = f"{of_sections[variable]} is a section; its keys are {variable}__…"
+            problems.append(f"{variable}: unknown variable; {remedy}")
+        elif env[variable] or key.kind is str:
+            # An empty variable means "not set" where empty is not a value: compose files pass them on.
+            found |= _from_variable(key, variable, env[variable], problems)
+    return found
+
+
+def _from_variable(key: Key, variable: str, text: str, problems: list[str]) -> dict[str, Setting]:
+    origin = Origin(Layer.VARIABLE, variable)
+    if key.name != COLLECTIONS:
+        return {key.name: Setting(text, origin)}
+    try:
+        return {key.name: Setting(json.loads(text), origin)}
+    except json.JSONDecodeError as error:
+        problems.append(f'{variable}: not JSON ({error}); give [{{"name": "docs", "folders": ["…"]}}]')
+        return {}
+
+
+def _from_flags(flags: Mapping[str, object]) -> dict[str, Setting]:
+    by_name = {key.name: key for key in keys()}
+    return {
+        name: Setting(str(value) if isinstance(value, Path) else value, Origin(Layer.FLAG, by_name[name].flag))
+        for name, value in flags.items()
+    }
+
+
+def _anchored(settings: Mapping[str, Setting], base: Path, env: Mapping[str, str]) -> dict[str, Setting]:
+    """The same settings with `~` expanded and relative paths resolved against `base`."""
+    found = dict(settings)
+    for name, setting in settings.items():
+        value = setting.value
+        if name == COLLECTIONS and isinstance(value, list):
+            found[name] = Setting([_anchored_table(table, base, env) for table in value], setting.origin)
+        elif isinstance(value, str) and value:
+            is_path = name in _ALWAYS_A_PATH or (name in _MAYBE_A_PATH and value.startswith((".", "~")))
+            if is_path:
+                found[name] = Setting(_absolute(value, base, env), setting.origin)
+    return found
+
+
+def _anchored_table(table: object, base: Path, env: Mapping[str, str]) -> object:
+    if not isinstance(table, dict) or not isinstance(table.get("folders"), list | tuple):
+        return table
+    folders = [_absolute(str(f), base, env) if isinstance(f, str | Path) and str(f) else f for f in table["folders"]]
+    return {**table, "folders": folders}
+
+
+def _absolute(text: str, base: Path, env: Mapping[str, str]) -> str:
+    if (text == "~" or text.startswith("~/")) and env.get("HOME"):
+        text = env["HOME"] + text[1:]
+    return os.path.abspath(base / os.path.expanduser(text))
+
+
+def _validated(settings: Mapping[str, Setting], problems: list[str]) -> Config:
+    nested: dict[str, Any] = {}
+    for name, setting in settings.items():
+        section, _, leaf = name.rpartition(".")
+        (nested.setdefault(section, {}) if section else nested)[leaf] = setting.value
+    config: Config | None = None
+    try:
+        config = Config.model_validate(nested)
+    except ValidationError as error:
+        problems.extend(_line(dict(item), settings) for item in error.errors())
+    if problems or config is None:
+        raise ConfigInvalid("\n".join(problems), hint=toml.LIST_KEYS_HINT)
+    return config
+
+
+def _line(item: Mapping[str, Any], settings: Mapping[str, Setting]) -> str:
+    """One problem that validation found, with the origin of the value and what is accepted instead."""
+    told = str(item["ctx"]["error"]) if item["type"] == "value_error" else ""
+    loc: tuple[str | int, ...] = item["loc"]
+    by_name = {key.name: key for key in keys()}
+    key = by_name.get(".".join(str(part) for part in loc)) or (
+        by_name[COLLECTIONS] if loc[:1] == (COLLECTIONS,) else None
+    )
+    if key is None:
+        return _line_of_several(told, settings)
+    origin = settings[key.name].origin if key.name in settings else Origin(Layer.DEFAULT)
+    if key.name == COLLECTIONS and len(loc) > 2:
+        return f"{origin}: {_line_of_collection(item, int(loc[1]), str(loc[2]))}"
+    value = shown(item["input"], is_secret=key.is_secret)
+    return f"{origin}: {key.name} = {value} is not accepted; give {told or key.accepts}"
+
+
+def _line_of_collection(item: Mapping[str, Any], number: int, leaf: str) -> str:
+    """One problem inside the table of a collection."""
+    by_leaf = {key.leaf: key for key in collection_keys()}
+    name = f"{COLLECTIONS}[{number}].{leaf}"
+    if item["type"] == "extra_forbidden":
+        near = nearest(leaf, by_leaf)
+        return f"unknown key {name}; " + (f"did you mean {near}?" if near else f"known are {', '.join(by_leaf)}")
+    if item["type"] == "missing":
+        return f"{name} is missing; give {by_leaf[leaf].accepts}"
+    return f"{name} = {shown(item['input'])} is not accepted; give {by_leaf[leaf].accepts}"
+
+
+def _line_of_several(told: str, settings: Mapping[str, Setting]) -> str:
+    """A rule between keys, followed by where those of them come from that somebody set."""
+    named = [name for name in settings if re.search(rf"(?<![\w.]){re.escape(name)}(?![\w.])", told)]
+    origins = [f"{name} from {settings[name].origin}" for name in named]
+    return f"{told} ({', '.join(origins)})" if origins else told

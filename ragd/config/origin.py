@@ -1,0 +1,78 @@
+"""Where a configured value came from, and how values are shown without their secrets."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from urllib.parse import urlsplit, urlunsplit
+
+from pydantic import BaseModel, SecretStr
+
+MASK = "********"
+
+
+class Layer(StrEnum):
+    """The four sources of a value, later ones winning."""
+
+    DEFAULT = "default"
+    FILE = "file"
+    VARIABLE = "variable"
+    FLAG = "flag"
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """The source of one value: `where` is `path:line`, a variable or a flag; empty for a default."""
+
+    layer: Layer
+    where: str = ""
+
+    def __str__(self) -> str:
+        return self.where or str(self.layer)
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """A value as it was given, and by whom."""
+
+    value: object
+    origin: Origin
+
+
+def plain(value: object, *, is_secret: bool = False) -> object:
+    """A value as JSON holds it, with secrets and passwords in addresses masked."""
+    if isinstance(value, SecretStr):
+        return MASK if value.get_secret_value() else ""
+    if is_secret:
+        return MASK if value else ""
+    if isinstance(value, BaseModel):
+        return {name: plain(getattr(value, name)) for name in type(value).model_fields}
+    if isinstance(value, Path):
+        return str(value)
+    if isinstance(value, tuple | list):
+        return [plain(item) for item in value]
+    if isinstance(value, str):
+        return without_password(value)
+    return value
+
+
+def shown(value: object, *, is_secret: bool = False) -> str:
+    """A value as people write it in the file, secrets masked."""
+    return json.dumps(plain(value, is_secret=is_secret), ensure_ascii=False, default=str)
+
+
+def without_password(text: str) -> str:
+    """An address with its password masked; any other text unchanged."""
+    if "://" not in text or "@" not in text:
+        return text
+    try:
+        parts = urlsplit(text)
+        password = parts.password
+    except ValueError:
+        return MASK
+    if not password:
+        return text
+    user, _, host = parts.netloc.rpartition("@")
+    return urlunsplit(parts._replace(netloc=f"{user.partition(':')[0]}:{MASK}@{host}"))

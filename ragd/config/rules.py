@@ -1,0 +1,104 @@
+"""What single values and pairs of values must satisfy; each rule raises ValueError in words a person can act on."""
+
+from __future__ import annotations
+
+import ipaddress
+import itertools
+import os
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from urllib.parse import urlsplit
+
+
+def below(low_key: str, low: float, high_key: str, high: float) -> None:
+    """`low` must be smaller than `high`."""
+    if not low < high:
+        raise ValueError(f"{low_key} ({low:g}) must be below {high_key} ({high:g})")
+
+
+def at_most(low_key: str, low: float, high_key: str, high: float) -> None:
+    """`low` must not be larger than `high`."""
+    if low > high:
+        raise ValueError(f"{low_key} ({low:g}) must not be above {high_key} ({high:g})")
+
+
+def http_address(value: str) -> str:
+    """An http or https address, without a trailing slash, or nothing."""
+    if not value:
+        return value
+    parts = urlsplit(value)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ValueError("an address that begins with http:// or https://")
+    return value.rstrip("/")
+
+
+def redis_address(value: str) -> str:
+    """A redis, rediss or unix address, or nothing."""
+    if value and (urlsplit(value).scheme not in ("redis", "rediss", "unix")):
+        raise ValueError("an address that begins with redis://, rediss:// or unix://")
+    return value
+
+
+def loopback_address(value: str) -> str:
+    """`host:port` where the host is this machine's loopback, or nothing."""
+    if not value:
+        return value
+    host, colon, port = value.rpartition(":")
+    if not colon or not port.isascii() or not port.isdigit() or not 0 <= int(port) <= 65535:
+        raise ValueError("an address and a port, for example 127.0.0.1:8377")
+    if not _is_loopback(host.removeprefix("[").removesuffix("]")):
+        raise ValueError(
+            "a loopback address such as 127.0.0.1:8377; others need tokens, which come with a later version"
+        )
+    return value
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def encoder_settings(encoder: str, model: str, precision: str, url: str) -> None:
+    """The keys of `embed` must make sense for the engine that was chosen."""
+    if encoder == "openai" and not url:
+        raise ValueError('embed.url must name the endpoint when embed.encoder is "openai"')
+    if encoder == "openai" and model == "minilm":
+        raise ValueError('embed.model must name the endpoint\'s model when embed.encoder is "openai"')
+    if encoder != "onnx" and precision != "fp32":
+        raise ValueError(f'embed.precision "{precision}" is for embed.encoder "onnx", not "{encoder}"')
+
+
+def distinct_collections(collections: Sequence[tuple[str, Iterable[Path]]]) -> None:
+    """Names are unique, and no folder stands in two collections or below another watched folder.
+
+    Takes (name, folders) pairs. Folders are compared with links resolved; they need not exist.
+    """
+    names: set[str] = set()
+    for name, _ in collections:
+        if name in names:
+            raise ValueError(f'collections: the name "{name}" is used twice')
+        names.add(name)
+    watched = [(Path(os.path.realpath(folder)), folder, name) for name, folders in collections for folder in folders]
+    watched.sort(key=lambda item: item[0].parts)
+    for (outer, outer_shown, outer_name), (inner, inner_shown, inner_name) in itertools.pairwise(watched):
+        if inner == outer:
+            raise ValueError(f"collections: {inner_shown} is watched twice (by {outer_name} and {inner_name})")
+        if inner.is_relative_to(outer):
+            raise ValueError(
+                f"collections: {inner_shown} (of {inner_name}) lies in {outer_shown} (of {outer_name}); "
+                "each file belongs to one folder"
+            )
+
+
+def socket_length(path: Path, limit_bytes: int) -> None:
+    """A Unix socket's path must fit into the kernel's address structure."""
+    size = len(os.fsencode(path))
+    if size > limit_bytes:
+        raise ValueError(
+            f"http.socket: the path {path} has {size} bytes, the system allows {limit_bytes}; "
+            "set http.socket to a shorter path or move the state folder"
+        )
