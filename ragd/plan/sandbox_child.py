@@ -1,0 +1,181 @@
+"""The process that reads files: started by `sandbox`, bounded in memory and time, expected to die now and then."""
+
+from __future__ import annotations
+
+import ctypes
+import gc
+import hashlib
+import logging
+import os
+import resource
+import signal
+import sys
+import warnings
+from typing import BinaryIO
+
+from ragd.domain.documents import Extraction, content_hash
+from ragd.domain.errors import PathInvalid, RagdError, ReadFailed
+from ragd.domain.work import ReadLimits
+from ragd.hooks.manager import Plugins, load
+from ragd.plan import wire
+from ragd.plan.read import ReaderTable, kind_of, read_bytes, read_text, suffix_of
+from ragd.plan.split import SPLIT_VERSION, TokenSplitter
+
+_PR_SET_PDEATHSIG = 1
+_CLONE_NEWNET = 0x40000000
+_CLONE_NEWUSER = 0x10000000
+_MIB = 1 << 20
+_STDERR_BYTES = 4 * _MIB
+
+
+def main(expected_parent: int) -> None:
+    """Reads settings, then one request after another from standard input until it ends."""
+    _die_with(expected_parent)
+    _without_network()
+    requests, answers = _channels()
+    _quiet()
+    message = _receive(requests)
+    if message is None:
+        return
+    try:
+        child = Child(message)
+    except RagdError as error:
+        _send(answers, {"error": type(error).__name__, "reason": str(error), "hint": error.hint})
+        return
+    _send(answers, child.greeting())
+    _limit_memory(child.limits)
+    while (request := _receive(requests)) is not None:
+        answer = child.answer(request)
+        _send(answers, answer)
+        if answer.get("spent"):
+            return
+
+
+class Child:
+    """What the process keeps between files: readers, splitter, limits."""
+
+    def __init__(self, message: wire.Message) -> None:
+        self.limits = wire.limits_of(message)
+        policy = wire.policy_of(message)
+        self._plugins: Plugins = load()
+        self._readers = ReaderTable(self._plugins.readers())
+        self._splitter = TokenSplitter(policy)
+        parts = [SPLIT_VERSION, str(policy.min_tokens), str(policy.max_tokens), _digest_of_file(policy.tokenizer)]
+        self._version = hashlib.blake2b("\n".join([*parts, *self._readers.versions()]).encode(), digest_size=16)
+
+    def greeting(self) -> wire.Message:
+        """The fingerprint of what it does, and the plugins that are not used."""
+        problems = [[problem.plugin, problem.reason] for problem in self._plugins.problems()]
+        return {"version": self._version.hexdigest(), "problems": problems}
+
+    def answer(self, request: wire.Message) -> wire.Message:
+        """What became of one file. Out of memory, the answer says so and that the process must go."""
+        root, path = wire.path_bytes(request["root"]), wire.path_bytes(request["path"])
+        _limit_seconds(self.limits)
+        try:
+            extraction, is_stable = self._extract(root, path)
+            answer: wire.Message = {"extraction": wire.extraction_message(extraction), "unstable": not is_stable}
+        except (FileNotFoundError, NotADirectoryError):
+            answer = {"gone": True}
+        except (ReadFailed, PathInvalid) as error:
+            answer = {"reason": str(error), "hint": error.hint}
+        except MemoryError:
+            answer = {"memory": True, "spent": True}
+        answer["rss"] = _resident_bytes()
+        return answer
+
+    def _extract(self, root: bytes, path: bytes) -> tuple[Extraction, bool]:
+        """One file's extraction, and whether it held still while it was read."""
+        file = read_bytes(root, path, self.limits)
+        text = read_text(file.data, suffix_of(path), self._readers, self.limits)
+        return Extraction(
+            content_hash=content_hash(file.data),
+            kind=kind_of(path),
+            title=text.title,
+            stat=file.stat,
+            size_chars=len(text.text),
+            pieces=self._splitter.pieces(text),
+        ), file.is_stable
+
+
+def _digest_of_file(path: str) -> str:
+    """The content of the tokenizer, not where it lies, decides how texts are cut."""
+    if not path:
+        return "characters"
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _die_with(expected_parent: int) -> None:
+    """Ends with the parent, also when that is killed while a file is being read."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != expected_parent:
+        sys.exit(0)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def _without_network() -> None:
+    """Leaves the network behind where the system allows it; elsewhere the readers still open no connection."""
+    if sys.platform != "linux":
+        return
+    unshare = ctypes.CDLL(None, use_errno=True).unshare
+    if unshare(_CLONE_NEWNET) != 0 and os.geteuid() != 0:
+        unshare(_CLONE_NEWUSER | _CLONE_NEWNET)
+
+
+def _channels() -> tuple[BinaryIO, BinaryIO]:
+    """The message streams; whatever a library prints goes to standard error instead."""
+    answers = os.fdopen(os.dup(1), "wb")
+    requests = os.fdopen(os.dup(0), "rb")
+    os.dup2(2, 1)
+    with open(os.devnull, "rb") as nothing:
+        os.dup2(nothing.fileno(), 0)
+    return requests, answers
+
+
+def _quiet() -> None:
+    """No warnings and no logging of the format libraries, no core files, a bounded standard error."""
+    warnings.simplefilter("ignore")
+    logging.disable(logging.CRITICAL)
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (_STDERR_BYTES, _STDERR_BYTES))
+
+
+def _limit_memory(limits: ReadLimits) -> None:
+    """Address space: what is mapped now, and `memory_mb` on top."""
+    with open("/proc/self/statm", encoding="ascii") as statm:
+        mapped = int(statm.read().split()[0]) * resource.getpagesize()
+    most = mapped + limits.memory_mb * _MIB
+    resource.setrlimit(resource.RLIMIT_AS, (most, most))
+    gc.freeze()  # what was loaded so far lives as long as the process
+
+
+def _limit_seconds(limits: ReadLimits) -> None:
+    """Processor seconds from now on: an endless loop ends even when nobody is left to watch."""
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    most = int(used.ru_utime + used.ru_stime + limits.timeout_s) + 5
+    resource.setrlimit(resource.RLIMIT_CPU, (most, resource.RLIM_INFINITY))
+
+
+def _resident_bytes() -> int:
+    with open("/proc/self/statm", encoding="ascii") as statm:
+        return int(statm.read().split()[1]) * resource.getpagesize()
+
+
+def _receive(stream: BinaryIO) -> wire.Message | None:
+    """The next message, None at the end of the stream."""
+    header = stream.read(wire.HEADER.size)
+    if len(header) < wire.HEADER.size:
+        return None
+    body = stream.read(wire.HEADER.unpack(header)[0])
+    return wire.unpacked(body)
+
+
+def _send(stream: BinaryIO, message: wire.Message) -> None:
+    stream.write(wire.packed(message))
+    stream.flush()
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]))
