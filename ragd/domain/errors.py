@@ -89,6 +89,20 @@ class BrokerTooOld(BrokerUnavailable):
     """The Redis server is older than the oldest supported version."""
 
 
+class BrokerInUse(BrokerUnavailable):
+    """Another daemon with another state folder already works in this Redis database."""
+
+    exit_code = 5
+
+
+class JobRefused(RagdError):
+    """A job in Redis names something that is not in the worker's fixed table; it was not run."""
+
+
+class PayloadInvalid(RagdError):
+    """A value read from Redis is not what ragd wrote there: wrong shape, type or length."""
+
+
 class ModelUnavailable(RagdError):
     """A model folder, package or endpoint is missing or cannot be loaded."""
 
@@ -129,6 +143,13 @@ class TimedOut(RagdError):
 
     exit_code = 10
     http_status = 504
+
+
+class Busy(RagdError):
+    """More is asked at once than is taken; the same request may succeed a moment later."""
+
+    exit_code = 12
+    http_status = 503
 
 
 class Differs(RagdError):
