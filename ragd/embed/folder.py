@@ -84,7 +84,12 @@ def _modules(path: Path) -> list[tuple[str, str]]:
     found = _json(path / "modules.json", kind=list)
     if not found:  # a bare transformer: sentence-transformers reads it as one with mean pooling
         return [("Transformer", "")]
-    return [(str(m["type"]).rsplit(".", 1)[-1], str(m.get("path", ""))) for m in sorted(found, key=lambda m: m["idx"])]
+    return [(_class_name(str(m["type"])), str(m.get("path", ""))) for m in sorted(found, key=lambda m: m["idx"])]
+
+
+def _class_name(reference: str) -> str:
+    # A class of another package keeps its whole name, and so is never taken for one of these.
+    return reference.rsplit(".", 1)[-1] if reference.startswith("sentence_transformers.") else reference
 
 
 def _module_configs(path: Path, modules: list[tuple[str, str]], kind: str) -> list[dict[str, Any]]:

@@ -96,23 +96,29 @@ def _cached(model: str) -> Path:
 
 def _weights(folder: Path) -> tuple[tuple[Path, ...], bool]:
     # Module folders such as 2_Dense carry weights too; checkpoints of a training beside them do not count.
-    tensors = tuple(sorted((*folder.glob("*.safetensors"), *folder.glob("[0-9]*_*/*.safetensors"))))
+    places = (folder, *sorted(folder.glob("[0-9]*_*")))
+    _refuse_pickles(places)
+    tensors = tuple(path for place in places for path in sorted(place.glob("*.safetensors")))
     if tensors:
         return tensors, False
     for place in (folder, folder / "onnx"):
         graph = place / "model.onnx"
         if graph.is_file():
             return (graph, *sorted(p for p in place.glob("model.onnx*data") if p != graph)), True
-    pickled = sorted(p.name for pattern in ("*.bin", "*.pt", "*.pth") for p in folder.glob(pattern))
-    if pickled:
-        raise ModelUnavailable(
-            f"model folder {folder} has only pickled weights ({pickled[0]}), which can run code when loaded",
-            hint="save the model again as safetensors, and point to that folder",
-        )
     raise ModelUnavailable(
         f"model folder {folder} has no weights",
         hint="the folder must hold model.safetensors (or model.onnx)",
     )
+
+
+def _refuse_pickles(places: tuple[Path, ...]) -> None:
+    for place in places:
+        pickled = sorted(path for pattern in ("*.bin", "*.pt", "*.pth", "*.ckpt") for path in place.glob(pattern))
+        if pickled and not any(place.glob("*.safetensors")) and not (place / "model.onnx").is_file():
+            raise ModelUnavailable(
+                f"{pickled[0]} is pickled, which can run code when loaded, and there is no safetensors file beside it",
+                hint="save the model again as safetensors, and point to that folder",
+            )
 
 
 def _joint_hash(folder: Path, weights: tuple[Path, ...], stamps: Path) -> str:
