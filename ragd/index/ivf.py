@@ -1,0 +1,266 @@
+"""Approximate search: an fp16 inverted file with its own ids, changed in place in constant time."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import faiss
+import numpy as np
+
+from ragd.domain.errors import GenerationCorrupt
+from ragd.domain.index import HalfVectors, Ids, IndexFacts, IndexPolicy, Vectors
+from ragd.index.container import read_container, write_container
+from ragd.index.latch import Latch
+from ragd.index.policy import Fit, lists_for
+from ragd.index.rows import checked_ids, checked_queries, checked_rows, nothing_found
+from ragd.index.threads import SERVING_THREADS, building_threads, faiss_threads
+
+_SLICE_ROWS = 128  # rows changed under one hold of the latch: well under a millisecond
+_ROW_OVERHEAD_BYTES = 8 + 56  # the id in its list, and its node in the direct map
+_SET_ENTRY_BYTES = 64  # what one id costs in a hash set
+
+
+class IvfIndex:
+    """A VectorIndex over inverted lists: vectors as float16, inner product of unit vectors, `nprobe` lists a query.
+
+    `fit` comes first. FAISS's hashtable direct map finds a row by its id, so a removal costs no scan.
+    One writer at a time, searches beside it.
+    """
+
+    kind = "ivf"
+
+    def __init__(self, dimension: int, nprobe: int = IndexPolicy().nprobe) -> None:
+        self._dimension = dimension
+        self._nprobe = nprobe
+        self._latch = Latch()
+        self._faiss: Any = None
+        self._chunks_at_fit = 0
+        self._cosine_at_fit = 0.0
+        self._inserted = 0
+        self._inserted_cosine_sum = 0.0
+
+    def fit(self, vectors: Vectors | HalfVectors, policy: IndexPolicy, *, chunks: int | None = None) -> None:
+        """Finds centroids by k-means over `vectors` (n, dimension), and empties the index.
+
+        `vectors` may be a sample of the `chunks` rows that are to come (n when not given): at most
+        `policy.training_rows_per_list` rows a list are used. Two threads. Raises ValueError without a vector.
+        """
+        if not len(vectors):
+            raise ValueError("an inverted file is fitted to at least one vector")
+        lists = min(lists_for(len(vectors) if chunks is None else chunks), len(vectors))
+        sample = _sampled(vectors, lists * policy.training_rows_per_list)
+        _, sample = checked_rows(np.arange(len(sample)), sample, self._dimension)
+        quantizer = faiss.IndexFlatIP(self._dimension)
+        index = faiss.IndexIVFScalarQuantizer(
+            quantizer, self._dimension, lists, faiss.ScalarQuantizer.QT_fp16, faiss.METRIC_INNER_PRODUCT, False
+        )
+        index.cp.min_points_per_centroid = 1  # tiny indexes are legal, and FAISS would print about them
+        with faiss_threads(building_threads()):
+            index.train(sample)
+        index.set_direct_map_type(faiss.DirectMap.Hashtable)
+        with self._latch.exclusive:
+            self._faiss = index
+            self._nprobe = policy.nprobe
+            self._inserted, self._inserted_cosine_sum = 0, 0.0
+        self.mark_fitted()
+
+    def mark_fitted(self) -> None:
+        """Takes the rows inserted so far as the state at fit; drift is measured from here on."""
+        self._chunks_at_fit = len(self)
+        self._cosine_at_fit = self._inserted_cosine_sum / self._inserted if self._inserted else 0.0
+        self._inserted, self._inserted_cosine_sum = 0, 0.0
+
+    @classmethod
+    def read(cls, path: Path, nprobe: int = IndexPolicy().nprobe) -> IvfIndex:
+        """The index that `write` wrote at `path`. Raises GenerationCorrupt for anything else."""
+        index, _, facts = read_container(path)
+        if facts.get("kind") != cls.kind:
+            raise GenerationCorrupt(f"{path}: not an inverted file", hint="remove it; it is rebuilt from the catalog")
+        self = cls(index.d, nprobe)
+        self._faiss = index
+        self._chunks_at_fit = int(facts["chunks_at_fit"])
+        self._cosine_at_fit = float(facts["cosine_at_fit"])
+        self._inserted = int(facts["inserted"])
+        self._inserted_cosine_sum = float(facts["inserted_cosine_sum"])
+        return self
+
+    @property
+    def dimension(self) -> int:
+        """The length of a vector."""
+        return self._dimension
+
+    @property
+    def fit_facts(self) -> Fit:
+        """How the lists stood when they were fitted, and what came in since."""
+        mean = self._inserted_cosine_sum / self._inserted if self._inserted else None
+        return Fit(self._chunks_at_fit, self._cosine_at_fit, self._inserted, mean)
+
+    def __len__(self) -> int:
+        return int(self._faiss.ntotal) if self._faiss is not None else 0
+
+    def upsert(self, ids: Ids, vectors: Vectors | HalfVectors) -> None:
+        """Adds rows, replacing those whose id is there: ids (n,), vectors (n, dimension); the last of equal ids stays.
+
+        Raises ValueError for wrong shapes, negative ids or vectors that are not finite, RuntimeError before `fit`.
+        """
+        self._insert(*checked_rows(ids, vectors, self._dimension), threads=SERVING_THREADS)
+
+    def fill(self, ids: Ids, vectors: Vectors | HalfVectors) -> None:
+        """Does as `upsert`, with the threads of a build: for an index that nobody searches yet."""
+        self._insert(*checked_rows(ids, vectors, self._dimension), threads=building_threads())
+
+    def _insert(self, ids: Ids, rows: Vectors, *, threads: int) -> None:
+        index = self._fitted()
+        with faiss_threads(threads):
+            # The costly part, outside the latch: centroids stay as they were fitted.
+            cosines, lists = index.quantizer.search(rows, 1) if ids.size else nothing_found(0, 1)
+        with faiss_threads(SERVING_THREADS):
+            for start in range(0, ids.size, _SLICE_ROWS):
+                part = slice(start, start + _SLICE_ROWS)
+                with self._latch.exclusive:
+                    _replace(index, ids[part], rows[part], lists[part])
+        norms = np.maximum(np.linalg.norm(rows, axis=1), np.finfo(np.float32).tiny)
+        self._inserted += int(ids.size)
+        self._inserted_cosine_sum += float((cosines[:, 0] / norms).sum())
+
+    def remove(self, ids: Ids) -> int:
+        """Removes the rows with these ids, unknown ids ignored; returns how many were there."""
+        ids = checked_ids(ids)
+        if not len(self):
+            return 0
+        index = self._fitted()
+        removed = 0
+        for start in range(0, ids.size, _SLICE_ROWS):
+            with self._latch.exclusive:
+                removed += int(index.remove_ids(ids[start : start + _SLICE_ROWS]))
+        return removed
+
+    def search(self, queries: Vectors, k: int, *, allowed: Ids | None = None) -> tuple[Vectors, Ids]:
+        """The k best rows of each query: scores (q, k) descending and ids (q, k); -inf and -1 fill what is missing.
+
+        With `allowed`, only rows with these ids are considered, inside the search, and as many more lists
+        are looked at as rows are left out, so that a narrow filter finds what there is.
+        """
+        queries = checked_queries(queries, self._dimension)
+        if k < 1 or not len(queries) or not len(self) or (allowed is not None and not len(allowed)):
+            return nothing_found(len(queries), max(k, 0))
+        params = self._params(allowed)
+        with faiss_threads(SERVING_THREADS), self._latch.shared:
+            scores, ids = self._faiss.search(queries, k, params=params)
+        scores[ids < 0] = -np.inf
+        return scores, ids
+
+    def ann_recall(self, queries: Vectors, k: int = 10) -> float:
+        """The share of the k true best rows of these queries that a search at `nprobe` finds, 0 to 1.
+
+        Truth is this index with every list looked at, one query at a time; 1 for an empty index.
+        """
+        found = expected = 0
+        every_list = faiss.SearchParametersIVF(nprobe=self.facts().lists)
+        for query in checked_queries(queries, self._dimension):
+            with faiss_threads(SERVING_THREADS), self._latch.shared:
+                truth = self._faiss.search(query[None], k, params=every_list)[1]
+                answer = self._faiss.search(query[None], k, params=self._params(None))[1]
+            expected += int((truth >= 0).sum())
+            found += int(np.isin(answer, truth[truth >= 0]).sum())
+        return found / expected if expected else 1.0
+
+    def _params(self, allowed: Ids | None) -> Any:
+        if allowed is None:
+            return faiss.SearchParametersIVF(nprobe=self._nprobe)
+        share = len(self) / len(allowed)
+        nprobe = min(self._faiss.nlist, max(self._nprobe, round(self._nprobe * share)))
+        return faiss.SearchParametersIVF(nprobe=nprobe, sel=_selector(checked_ids(allowed)))
+
+    def ids(self) -> Ids:
+        """Every id, sorted, shape (n,)."""
+        lists = range(self._faiss.nlist) if self._faiss is not None else ()
+        with self._latch.shared:
+            parts = [self._ids_in(number) for number in lists]
+        ids = np.concatenate([np.empty(0, np.int64), *parts])
+        ids.sort()
+        return ids
+
+    def vectors(self, ids: Ids) -> Vectors:
+        """The stored vectors of these ids, shape (n, dimension). Raises KeyError for an unknown id."""
+        ids = checked_ids(ids)
+        present, rows = self.stored(ids)
+        if present.size != ids.size:
+            raise KeyError(int(np.setdiff1d(ids, present)[0]))
+        return rows.astype(np.float32)
+
+    def stored(self, ids: Ids) -> tuple[Ids, HalfVectors]:
+        """Those of `ids` that are here, in the order given, with their vectors as kept, float16 (n, dimension)."""
+        ids = checked_ids(ids)
+        present = [ids[:0]]
+        rows = [np.empty((0, self._dimension), np.float16)]
+        for start in range(0, ids.size if len(self) else 0, _SLICE_ROWS):
+            part = ids[start : start + _SLICE_ROWS]
+            with self._latch.shared:
+                here = part[[self._holds(key) for key in part.tolist()]]
+                if here.size:
+                    present.append(here)
+                    rows.append(self._faiss.reconstruct_batch(here).astype(np.float16))
+        return np.concatenate(present), np.concatenate(rows)
+
+    def _holds(self, key: int) -> bool:
+        try:
+            self._faiss.direct_map.get(key)
+        except RuntimeError:
+            return False
+        return True
+
+    def facts(self) -> IndexFacts:
+        """Kind, chunks, dimension, lists, memory in bytes, and the centroid cosine of inserts against the fit."""
+        if self._faiss is None:
+            return IndexFacts(self.kind, 0, self._dimension, 0, 0)
+        count, lists = len(self), int(self._faiss.nlist)
+        size_bytes = count * (self._faiss.code_size + _ROW_OVERHEAD_BYTES) + lists * self._dimension * 4
+        return IndexFacts(self.kind, count, self._dimension, lists, int(size_bytes), self.fit_facts.centroid_cosine)
+
+    def write(self, path: Path) -> None:
+        """Writes a file that `read` restores. Searches go on meanwhile; the caller holds off the writer."""
+        facts: dict[str, float | int | str] = {
+            "kind": self.kind,
+            "chunks_at_fit": self._chunks_at_fit,
+            "cosine_at_fit": self._cosine_at_fit,
+            "inserted": self._inserted,
+            "inserted_cosine_sum": self._inserted_cosine_sum,
+        }
+        write_container(path, self._fitted(), np.empty(0, np.int64), facts)
+
+    def _fitted(self) -> Any:
+        if self._faiss is None:
+            raise RuntimeError("an inverted file is fitted before rows go in")
+        return self._faiss
+
+    def _ids_in(self, number: int) -> Ids:
+        lists = self._faiss.invlists
+        size = lists.list_size(number)
+        view: Ids = faiss.rev_swig_ptr(lists.get_ids(number), size) if size else np.empty(0, np.int64)
+        return view.copy()
+
+
+def _replace(index: Any, ids: Ids, rows: Vectors, lists: Ids) -> None:
+    # Removal first: FAISS would keep the old row of a known id, searchable for ever.
+    index.remove_ids(ids)
+    rows, lists = np.ascontiguousarray(rows), np.ascontiguousarray(lists)
+    index.add_core(ids.size, faiss.swig_ptr(rows), faiss.swig_ptr(ids), faiss.swig_ptr(lists), None)
+
+
+def _sampled(vectors: Vectors | HalfVectors, rows: int) -> Vectors:
+    if len(vectors) <= rows:
+        return np.asarray(vectors, np.float32)
+    chosen = np.random.default_rng(len(vectors)).choice(len(vectors), rows, replace=False)
+    return np.asarray(vectors[np.sort(chosen)], np.float32)
+
+
+def _selector(allowed: Ids) -> Any:
+    """Ids as a bitmap where they lie densely, as a hash set where a bitmap would be larger."""
+    highest = int(allowed.max())
+    if highest // 8 > allowed.size * _SET_ENTRY_BYTES:
+        return faiss.IDSelectorBatch(allowed)
+    is_allowed = np.zeros(highest + 1, np.bool_)
+    is_allowed[allowed] = True
+    return faiss.IDSelectorBitmap(np.packbits(is_allowed, bitorder="little"))
