@@ -10,7 +10,7 @@ from ragd.domain.errors import BadRequest, EncoderFailed, ModelUnavailable
 from ragd.domain.ports import Encoder
 from ragd.domain.search import Hit, HitRow, Mode, Query
 from ragd.search.dense import by_meaning
-from ragd.search.fuse import Ranked, Ranking, alone, reciprocal_rank
+from ragd.search.fuse import Ranked, Ranking, alone, confidence, reciprocal_rank
 from ragd.search.ports import Neighbours, SearchReader
 from ragd.search.words import by_words
 
@@ -113,7 +113,10 @@ class Answer:
             rankings["dense"] = dense
         is_exhausted = all(len(ranking) < candidates for ranking in rankings.values())
         if query.mode is Mode.HYBRID:
-            return reciprocal_rank(rankings, k=self._settings.rrf_k), is_exhausted
+            # Dense scores are compared among themselves, BM25 with the chunks that have none of the words, too.
+            population = {"words": candidates}
+            weights = {name: confidence(ranking, population.get(name, 0)) for name, ranking in rankings.items()}
+            return reciprocal_rank(rankings, weights=weights, k=self._settings.rrf_k), is_exhausted
         return tuple(r for name, ranking in rankings.items() for r in alone(name, ranking)), is_exhausted
 
     def _dense(self, query: Query, candidates: int, notes: list[str]) -> Ranking | None:

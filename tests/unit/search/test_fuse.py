@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ragd.search.fuse import Ranking, alone, reciprocal_rank
+from ragd.search.fuse import Ranking, alone, confidence, reciprocal_rank
 
 
 def test_a_chunk_that_leads_both_sides_has_score_one() -> None:
@@ -29,6 +29,38 @@ def test_a_chunk_found_by_both_beats_one_found_by_a_single_side_at_the_same_rank
 def test_of_equal_scores_the_ranking_named_first_decides() -> None:
     fused = reciprocal_rank({"words": ((9, 2.0),), "dense": ((4, 0.9),)})
     assert [r.chunk_id for r in fused] == [9, 4]
+
+
+def test_a_heavier_ranking_decides_between_two_chunks_at_the_same_rank() -> None:
+    rankings: dict[str, Ranking] = {"words": ((9, 2.0),), "dense": ((4, 0.9),)}
+    fused = reciprocal_rank(rankings, weights={"words": 0.2, "dense": 0.4})
+    assert [r.chunk_id for r in fused] == [4, 9]
+    assert fused[0].score == pytest.approx(2 / 3)
+
+
+def _scored(*scores: float) -> Ranking:
+    return tuple(enumerate(scores))
+
+
+def test_the_only_chunk_with_a_word_is_certain() -> None:
+    assert confidence(_scored(4.2), population=100) == pytest.approx(1.0)
+
+
+def test_scores_that_are_alike_yield_to_scores_that_stand_apart() -> None:
+    alike = _scored(*(0.50 - at / 1000 for at in range(100)))
+    apart = _scored(0.9, *(0.3 - at / 1000 for at in range(99)))
+    assert confidence(alike, 0) < 0.1 < 0.9 < confidence(apart, 0)
+
+
+def test_confidence_ignores_shift_and_scale() -> None:
+    scores = [0.9, 0.5, 0.4, 0.4, 0.1]
+    moved = [3 * score + 7 for score in scores]
+    assert confidence(_scored(*scores), 0) == pytest.approx(confidence(_scored(*moved), 0))
+
+
+@pytest.mark.parametrize("scores", [(), (1.0,), (0.5, 0.5, 0.5), (0.0, 0.0), (-1.0, -1.0)])
+def test_confidence_is_positive_and_at_most_one_for_scores_that_tell_nothing(scores: tuple[float, ...]) -> None:
+    assert 0 < confidence(_scored(*scores), 0) <= 1
 
 
 def test_nothing_found_is_nothing_fused() -> None:
