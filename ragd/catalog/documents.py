@@ -163,6 +163,11 @@ class Documents:
             (reason, hint, document_id),
         )
 
+    def forget_look(self, document_id: int) -> None:
+        """What was seen of the document no longer holds: the next look at its path decides, whatever it finds."""
+        self.touch(document_id, _UNSEEN)
+        self._db.execute("UPDATE documents SET state = 'ready', hash = NULL WHERE id = ?", (document_id,))
+
     def attempt(self, document_ids: Sequence[int]) -> None:
         """Counts one more worker lost while it held these documents."""
         self._db.executemany("UPDATE documents SET attempts = attempts + 1 WHERE id = ?", [(i,) for i in document_ids])
@@ -179,6 +184,13 @@ class Documents:
             (limit,),
         )
         return [Pending(r[0], r[1], r[2], joined(r[3], r[4]), bool(r[5]), r[6], r[7]) for r in rows]
+
+    def exhausted(self, attempts: int) -> list[Row]:
+        """Documents still waiting after this many workers were lost over them."""
+        rows = self._db.execute(
+            "SELECT id FROM documents WHERE state = 'pending' AND attempts >= ? LIMIT 64", (attempts,)
+        ).fetchall()
+        return [row for (document_id,) in rows if (row := self.row(document_id)) is not None]
 
     def reread(self, reader: str) -> int:
         """Marks for extraction every document whose content another reader version made; returns how many."""

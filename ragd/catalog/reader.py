@@ -10,6 +10,7 @@ import numpy as np
 
 from ragd.catalog.connections import Connections
 from ragd.catalog.documents import joined, split_path
+from ragd.catalog.overview import Overview
 from ragd.catalog.replay import Replay
 from ragd.catalog.scope import Scope
 from ragd.domain.changes import Known
@@ -26,6 +27,7 @@ class CatalogReader:
     def __init__(self, state: Path) -> None:
         self._connections = Connections(state)
         self.replay = Replay(self._connections)
+        self.overview = Overview(self._connections)
 
     @property
     def connection(self) -> sqlite3.Connection:

@@ -25,6 +25,7 @@ CREATE TABLE contents (
   retired_at REAL,
   UNIQUE (hash, kind, reader)
 );
+CREATE INDEX contents_missing ON contents (id) WHERE missing > 0 AND refs > 0;
 CREATE INDEX contents_resting ON contents (retired_at) WHERE refs = 0;
 
 -- A document is a row of a folder: what the file system says of it, what it holds, and where it stands.

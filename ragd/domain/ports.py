@@ -125,3 +125,16 @@ class VectorSource(Protocol):
     def live_vectors(self, generation: int, ids: Ids) -> tuple[Ids, HalfVectors]:
         """Those of `ids` that are live now, with their vectors (n, dimension) as float16."""
         ...
+
+
+class LiveIndex(Protocol):
+    """The index as the ingest way sees it: changed in place beside searches."""
+
+    def apply(
+        self, upsert_ids: Ids, vectors: Vectors | HalfVectors, remove_ids: Ids, *, sequence: int | None = None
+    ) -> None:
+        """Adds or replaces rows and removes others; ids (n,), vectors (n, dimension).
+
+        `sequence` is the catalog's change sequence that the rows stand for from here on.
+        """
+        ...

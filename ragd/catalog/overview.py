@@ -1,0 +1,189 @@
+"""What a person asks of a catalog: counts, lists of documents, receipts. Plain dictionaries, ready for JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from ragd.catalog.connections import Connections
+from ragd.catalog.documents import joined, split_path
+from ragd.domain.documents import display_path
+from ragd.domain.errors import BadRequest, NotFound
+
+_STATE = "CASE WHEN d.state = 'ready' THEN CASE WHEN k.missing > 0 THEN 'text' ELSE 'searchable' END ELSE d.state END"
+_DOCUMENTS = (
+    f"SELECT d.id, r.collection, r.path, d.folder, d.name, d.kind, {_STATE}, k.title, d.size_bytes, d.mtime_ns,"
+    " k.chunks, k.missing, d.reason, d.hint FROM documents d JOIN roots r ON r.id = d.root_id"
+    " LEFT JOIN contents k ON k.id = d.content_id"
+)
+_STATES = {
+    "pending": "d.state = 'pending'",
+    "failed": "d.state = 'failed'",
+    "text": "d.state = 'ready' AND k.missing > 0",
+    "searchable": "d.state = 'ready' AND k.missing = 0",
+}
+_RECEIPTS = (
+    "SELECT p.id, r.collection, r.path, p.path, p.action, p.outcome, p.seen_at, p.stable_at, p.planned_at,"
+    " p.extracted_at, p.text_searchable_at, p.searchable_at, p.new_chars, p.document_id"
+    " FROM receipts p LEFT JOIN roots r ON r.id = p.root_id"
+)
+
+
+class Overview:
+    """Counts and lists over one catalog; usable from any thread."""
+
+    def __init__(self, connections: Connections) -> None:
+        self._connections = connections
+
+    def documents_by_state(self) -> dict[str, int]:
+        """How many documents are pending, text, searchable and failed."""
+        rows = self._connections.mine.execute(
+            f"SELECT {_STATE}, count(*) FROM documents d LEFT JOIN contents k ON k.id = d.content_id GROUP BY 1"
+        )
+        return {**dict.fromkeys(_STATES, 0), **dict(rows)}
+
+    def waiting(self) -> tuple[int, int]:
+        """Documents that wait for extraction and chunks that wait for a vector: (0, 0) when all is searchable."""
+        row = self._connections.mine.execute(
+            "SELECT (SELECT count(*) FROM documents WHERE state = 'pending'), (SELECT count(*) FROM to_embed)"
+        ).fetchone()
+        return int(row[0]), int(row[1])
+
+    def chunk_counts(self) -> dict[str, int]:
+        """Live chunks, and those of them that have a vector."""
+        row = self._connections.mine.execute(
+            "SELECT (SELECT count(*) FROM chunks WHERE refs > 0),"
+            " (SELECT count(*) FROM to_embed t JOIN generations g ON g.id = t.generation WHERE g.serving)"
+        ).fetchone()
+        return {"total": row[0], "with_vectors": row[0] - row[1]}
+
+    def work(self) -> dict[str, float]:
+        """What the encoder was given since the catalog began: characters, and its seconds."""
+        rows = self._connections.mine.execute(
+            "SELECT name, value FROM facts WHERE name IN ('encoded_chars', 'encode_s')"
+        )
+        return {"encoded_chars": 0, "encode_s": 0.0, **dict(rows)}
+
+    def documents(
+        self,
+        *,
+        state: str | None = None,
+        collection: str | None = None,
+        path: str | None = None,
+        limit: int = 100,
+        cursor: int | None = None,
+    ) -> dict[str, Any]:
+        """Documents by id, a page at a time: `documents` and `next`, the cursor of the next page or None."""
+        where: list[str] = ["d.id > ?"]
+        values: list[object] = [cursor or 0]
+        if state is not None:
+            if state not in _STATES:
+                raise BadRequest(f"{state!r} is not a state of a document", hint=f"one of {', '.join(_STATES)}")
+            where.append(_STATES[state])
+        if collection is not None:
+            where.append("r.collection = ?")
+            values.append(collection)
+        if path is not None:
+            condition, bound = _below(path)
+            where.append(condition)
+            values += bound
+        rows = self._connections.mine.execute(
+            f"{_DOCUMENTS} WHERE {' AND '.join(where)} ORDER BY d.id LIMIT ?", (*values, limit + 1)
+        ).fetchall()
+        return {
+            "documents": [_document(row) for row in rows[:limit]],
+            "next": str(rows[limit - 1][0]) if len(rows) > limit else None,
+        }
+
+    def receipts(self, *, path: str | None = None, limit: int = 50, pending: bool = False) -> dict[str, Any]:
+        """The newest receipts first, of one path below its root, or only those under way."""
+        where: list[str] = ["TRUE"]
+        values: list[object] = []
+        if path is not None:
+            where.append("(p.path = ? OR p.path LIKE ? ESCAPE '\\')")
+            values += [_raw(path), b"%/" + _raw(path).replace(b"%", b"\\%").replace(b"_", b"\\_")]
+        if pending:
+            where.append("p.outcome = 'pending'")
+        rows = self._connections.mine.execute(
+            f"{_RECEIPTS} WHERE {' AND '.join(where)} ORDER BY p.id DESC LIMIT ?", (*values, limit)
+        )
+        return {"receipts": [_receipt(row) for row in rows]}
+
+    def receipt_outcome(self, receipt_id: int) -> str:
+        """Where a change stands; a superseded one stands where the newest change of its document does.
+
+        Raises NotFound.
+        """
+        row = self._connections.mine.execute(
+            "SELECT outcome, document_id FROM receipts WHERE id = ?", (receipt_id,)
+        ).fetchone()
+        if row is None:
+            raise NotFound(f"there is no receipt {receipt_id}", hint="`ragd receipts` lists them")
+        if row[0] != "superseded":
+            return str(row[0])
+        newest = self._connections.mine.execute(
+            "SELECT outcome FROM receipts WHERE document_id = ? ORDER BY id DESC LIMIT 1", (row[1],)
+        ).fetchone()
+        return str(newest[0])
+
+    def newest_receipt(self) -> int:
+        """The id of the newest receipt; 0 when there is none."""
+        row = self._connections.mine.execute("SELECT max(id) FROM receipts").fetchone()
+        return int(row[0] or 0)
+
+    def oldest_pending(self, up_to: int) -> int | None:
+        """The oldest receipt under way with an id of at most `up_to`."""
+        row = self._connections.mine.execute(
+            "SELECT min(id) FROM receipts WHERE outcome = 'pending' AND id <= ?", (up_to,)
+        ).fetchone()
+        return int(row[0]) if row[0] is not None else None
+
+
+def _below(path: str) -> tuple[str, Sequence[bytes]]:
+    raw = _raw(path).strip(b"/")
+    folder, name = split_path(raw)
+    return (
+        "((d.folder = ? AND d.name = ?) OR d.folder = ? OR d.folder >= ? AND d.folder < ?)",
+        (folder, name, raw, raw + b"/", raw + b"0"),
+    )
+
+
+def _raw(path: str) -> bytes:
+    return path.encode("utf-8", "surrogateescape")
+
+
+def _document(row: Sequence[Any]) -> dict[str, Any]:
+    chunks = row[10] or 0
+    return {
+        "id": row[0],
+        "collection": row[1],
+        "root": display_path(row[2]),
+        "path": display_path(joined(row[3], row[4])),
+        "kind": row[5],
+        "state": row[6],
+        "title": row[7] or "",
+        "size_bytes": max(0, row[8]),
+        "modified_at": max(0, row[9]) / 1e9,
+        "chunks": chunks,
+        "chunks_embedded": chunks - (row[11] or 0),
+        "reason": row[12],
+        "hint": row[13],
+    }
+
+
+def _receipt(row: Sequence[Any]) -> dict[str, Any]:
+    return {
+        "id": row[0],
+        "collection": row[1] or "",
+        "root": display_path(row[2]) if row[2] is not None else "",
+        "path": display_path(row[3]),
+        "action": row[4],
+        "outcome": row[5],
+        "seen_at": row[6],
+        "stable_at": row[7],
+        "planned_at": row[8],
+        "extracted_at": row[9],
+        "text_searchable_at": row[10],
+        "searchable_at": row[11],
+        "encoded_chars": row[12],
+    }

@@ -1,0 +1,220 @@
+"""What is handed to the workers: bounded work in flight, fresh edits first, everything else waits in the catalog."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+
+from ragd.catalog.documents import Documents, Pending
+from ragd.catalog.vectors import Vectors
+from ragd.domain.errors import BrokerUnavailable
+from ragd.domain.work import EmbedBatch, ExtractBatch, ExtractItem, Outbox
+
+_SUSPECT_ATTEMPTS = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """How much may be in flight at once, so that memory stays flat however large the folder is."""
+
+    extract_files: int = 64
+    extract_bytes: int = 16 * 1024 * 1024
+    extract_batches: int = 3
+    embed_chunks: int = 128
+    embed_batches: int = 2
+    fresh_batches: int = 8
+    lost_after_s: float = 60.0
+    pause_s: tuple[float, float] = (1.0, 60.0)
+
+
+@dataclass(slots=True)
+class InFlight:
+    """One batch that a worker has or will have: documents with the version that was sent, or chunks."""
+
+    fresh: bool
+    checked_at: float
+    documents: dict[int, int] = field(default_factory=dict)
+    chunks: set[int] = field(default_factory=set)
+
+
+class Dispatch:
+    """Tops up the queues from the catalog; knows what is in flight. Lives in the daemon's main thread."""
+
+    def __init__(
+        self,
+        documents: Documents,
+        vectors: Vectors,
+        outbox: Outbox,
+        *,
+        roots: Mapping[int, bytes],
+        generation: int,
+        fingerprint: str,
+        bounds: Bounds,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._documents = documents
+        self._vectors = vectors
+        self._outbox = outbox
+        self._roots = roots
+        self._generation = generation
+        self._fingerprint = fingerprint
+        self._bounds = bounds
+        self._clock = clock
+        self._extracting: dict[str, InFlight] = {}
+        self._embedding: dict[str, InFlight] = {}
+        self._embed_failures = 0
+        self._embed_paused_until = 0.0
+        self.embed_workers = 1
+
+    def step(self) -> None:
+        """Sends what may be sent now. A broker that is away is tried again at the next step."""
+        try:
+            self._send_extracts()
+            if self._clock() >= self._embed_paused_until:
+                self._send_embeds(fresh=True)
+                self._send_embeds(fresh=False)
+        except BrokerUnavailable:
+            return
+
+    @property
+    def in_flight(self) -> tuple[int, int]:
+        """Documents being extracted and chunks being embedded."""
+        return (
+            sum(len(batch.documents) for batch in self._extracting.values()),
+            sum(len(batch.chunks) for batch in self._embedding.values()),
+        )
+
+    def is_current(self, document_id: int, version: int) -> bool:
+        """True when this answer is for the newest plan of the document that was sent."""
+        sent = [b.documents[document_id] for b in self._extracting.values() if document_id in b.documents]
+        return not sent or version >= max(sent)
+
+    def extracted(self, document_ids: Iterable[int]) -> None:
+        """These documents came back."""
+        gone = set(document_ids)
+        for batch_id, batch in list(self._extracting.items()):
+            for document_id in gone & batch.documents.keys():
+                del batch.documents[document_id]
+            if not batch.documents:
+                del self._extracting[batch_id]
+
+    def embedded(self, chunk_ids: Iterable[int]) -> None:
+        """These chunks came back with vectors."""
+        self._embed_failures = 0
+        gone = set(chunk_ids)
+        for batch_id, batch in list(self._embedding.items()):
+            batch.chunks -= gone
+            if not batch.chunks:
+                del self._embedding[batch_id]
+
+    def lost(self, batch_id: str) -> None:
+        """A worker died twice over this batch: its documents go out again, later one by one."""
+        batch = self._extracting.pop(batch_id, None)
+        if batch is not None:
+            self._documents.attempt(list(batch.documents))
+        self._embedding.pop(batch_id, None)
+
+    def embed_failed(self, batch_id: str) -> float:
+        """The encoder refused a batch: its chunks wait; returns for how many seconds (it grows)."""
+        self._embedding.pop(batch_id, None)
+        shortest, longest = self._bounds.pause_s
+        pause = min(longest, shortest * 2**self._embed_failures)
+        self._embed_failures += 1
+        self._embed_paused_until = self._clock() + pause
+        return float(pause)
+
+    def find_lost(self, is_alive: Callable[[str], bool]) -> int:
+        """Forgets batches that Redis no longer knows, so that they are sent again; returns how many."""
+        now = self._clock()
+        count = 0
+        for flying in (self._extracting, self._embedding):
+            for batch_id, batch in list(flying.items()):
+                if now - batch.checked_at < self._bounds.lost_after_s:
+                    continue
+                batch.checked_at = now
+                if not is_alive(batch_id):
+                    del flying[batch_id]
+                    count += 1
+        return count
+
+    def forget_all(self) -> None:
+        """Redis was emptied or replaced: everything that was in flight goes out again."""
+        self._extracting.clear()
+        self._embedding.clear()
+
+    def _send_extracts(self) -> None:
+        flying = {document: version for b in self._extracting.values() for document, version in b.documents.items()}
+        bulk = sum(not batch.fresh for batch in self._extracting.values())
+        fresh = len(self._extracting) - bulk
+        if bulk >= self._bounds.extract_batches and fresh >= self._bounds.fresh_batches:
+            return
+        waiting = self._documents.pending(len(flying) + self._bounds.extract_files * self._bounds.extract_batches)
+        free = [p for p in waiting if p.root_id in self._roots and flying.get(p.document_id) != p.version]
+        for batch in _batches(free, self._bounds):
+            if batch[0].fresh:
+                if fresh >= self._bounds.fresh_batches:
+                    continue
+                fresh += 1
+            else:
+                if bulk >= self._bounds.extract_batches:
+                    continue
+                bulk += 1
+            self._send_extract(batch)
+
+    def _send_extract(self, batch: list[Pending]) -> None:
+        sent = ExtractBatch(
+            id=_batch_id(batch[0].fresh),
+            root=self._roots[batch[0].root_id],
+            items=tuple(ExtractItem(p.document_id, p.version, p.path) for p in batch),
+            fresh=batch[0].fresh,
+        )
+        self._outbox.extract(sent)
+        self._extracting[sent.id] = InFlight(
+            batch[0].fresh, self._clock(), documents={p.document_id: p.version for p in batch}
+        )
+
+    def _send_embeds(self, *, fresh: bool) -> None:
+        allowed = self._bounds.fresh_batches if fresh else self._bounds.embed_batches * max(1, self.embed_workers)
+        flying = sum(batch.fresh == fresh for batch in self._embedding.values())
+        if flying >= allowed:
+            return
+        busy = set().union(*(batch.chunks for batch in self._embedding.values()))
+        size = self._bounds.embed_chunks
+        waiting = self._vectors.to_embed(self._generation, len(busy) + size * (allowed - flying), fresh=fresh)
+        free = [chunk_id for chunk_id in waiting if chunk_id not in busy]
+        for at in range(0, min(len(free), size * (allowed - flying)), size):
+            chunk_ids, texts = self._vectors.texts(free[at : at + size])
+            batch = EmbedBatch(_batch_id(fresh), self._generation, self._fingerprint, chunk_ids, texts, fresh)
+            self._outbox.embed(batch)
+            self._embedding[batch.id] = InFlight(fresh, self._clock(), chunks=set(chunk_ids))
+
+
+def _batches(free: list[Pending], bounds: Bounds) -> Iterator[list[Pending]]:
+    """Groups of one root and one urgency; a document that cost workers before travels alone."""
+    batch: list[Pending] = []
+    size_bytes = 0
+    for item in free:
+        alone = item.attempts >= _SUSPECT_ATTEMPTS
+        fits = (
+            batch
+            and not alone
+            and (item.root_id, item.fresh) == (batch[0].root_id, batch[0].fresh)
+            and len(batch) < bounds.extract_files
+            and size_bytes + item.size_bytes <= bounds.extract_bytes
+        )
+        if batch and not fits:
+            yield batch
+            batch, size_bytes = [], 0
+        batch.append(item)
+        size_bytes += item.size_bytes
+        if alone:
+            yield batch
+            batch, size_bytes = [], 0
+    if batch:
+        yield batch
+
+
+def _batch_id(fresh: bool) -> str:
+    return f"{'fresh' if fresh else 'bulk'}-{uuid.uuid4().hex}"
