@@ -28,8 +28,7 @@ CODE = {
 _SHEBANGS = {"python": "python", "bash": "bash", "sh": "bash", "node": "javascript", "perl": "perl", "ruby": "ruby"}
 _FRONT_MATTER = re.compile(r"\A---[ \t]*\n(.*?)^(?:---|\.\.\.)[ \t]*$\n?", re.DOTALL | re.MULTILINE)
 _FRONT_TITLE = re.compile(r"^title:[ \t]*(\S.*?)[ \t]*$", re.MULTILINE)
-_HEADING = re.compile(r"^ {0,3}#[ \t]+(.+?)(?:[ \t]+#+)?[ \t]*$")
-_FENCE = re.compile(r"^ {0,3}(`{3,}|~{3,})")
+_LINE = re.compile(r"^ {0,3}(?:#[ \t]+([^\n]+?)(?:[ \t]+#+)?|(`{3,}|~{3,})([^\n]*?))[ \t]*$", re.MULTILINE)
 _SHEBANG = re.compile(r"\A#!\S*?/?(?:env[ \t]+(?:-\S+[ \t]+)*)?([A-Za-z]+)[\d.]*(?:[ \t].*)?$", re.MULTILINE)
 
 
@@ -57,16 +56,14 @@ def markdown_title(text: str) -> str:
         if named:
             return named[1].strip("\"'").strip()
     fence = ""
-    for line in text[front.end() if front else 0 :].split("\n"):
-        mark = _FENCE.match(line)
-        if mark:
-            if not fence:
-                fence = mark[1]
-            elif mark[1].startswith(fence) and not line.strip(" `~"):
-                fence = ""
-        heading = None if fence else _HEADING.match(line)
-        if heading:
-            return heading[1].strip()
+    for line in _LINE.finditer(text, front.end() if front else 0):
+        heading, mark, info = line.groups()
+        if heading and not fence:
+            return str(heading).strip()
+        if mark and not fence:
+            fence = mark
+        elif mark and mark.startswith(fence) and not info:
+            fence = ""
     return ""
 
 

@@ -7,8 +7,9 @@ from pluggy import HookimplMarker
 from ragd.domain.documents import ReadText
 from ragd.domain.errors import ReadFailed
 from ragd.domain.ports import Reader
+from ragd.hooks.archive import open_archive
 from ragd.hooks.text import decode_text
 
-__all__ = ["ReadFailed", "ReadText", "Reader", "decode_text", "hookimpl"]
+__all__ = ["ReadFailed", "ReadText", "Reader", "decode_text", "hookimpl", "open_archive"]
 
 hookimpl = HookimplMarker("ragd")

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import re
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from dataclasses import dataclass
 
-_ATX = re.compile(r" {0,3}(#{1,6})(?:[ \t]+(.*?))?(?:[ \t]+#+)?[ \t]*$")
-_SETEXT = re.compile(r" {0,3}(=+|-+)[ \t]*$")
-_FENCE = re.compile(r" {0,3}(`{3,}|~{3,})(.*)$")
+# The lines that matter: `# words`, a fence of code, or the underline of a heading.
+_LINE = re.compile(
+    r"^ {0,3}(?:"
+    r"(?P<atx>#{1,6})(?:[ \t]+(?P<words>[^\n]*?))?(?:[ \t]+#+)?[ \t]*"
+    r"|(?P<fence>`{3,}|~{3,})(?P<info>[^\n]*)"
+    r"|(?P<under>=+|-+)[ \t]*"
+    r")$",
+    re.MULTILINE,
+)
 _LINK = re.compile(r"!?\[([^\]]*)\]\([^)]*\)")
 _MARKS = re.compile(r"[*`]+|<[^>]*>|\{#[^}]*\}")
 SEPARATOR = " > "
@@ -27,38 +33,32 @@ def headings(markdown: str) -> tuple[Heading, ...]:
     """The headings in order, by CommonMark's rules for `#` and underlined ones; code and front matter are skipped."""
     found: list[Heading] = []
     fence = ""
-    offset = 0
-    before, before_start = "", 0  # the line above, if it can be an underlined heading
-    front_end = _front_matter_end(markdown)
-    for line in markdown.split("\n"):
-        start, offset = offset, offset + len(line) + 1
-        if start < front_end:
-            continue
-        mark = _FENCE.match(line)
-        if fence:
-            if mark and mark[1].startswith(fence) and not mark[2].strip():
+    for line in _LINE.finditer(markdown, _front_matter_end(markdown)):
+        if line["fence"]:
+            if not fence:
+                fence = line["fence"]
+            elif line["fence"].startswith(fence) and not line["info"].strip():
                 fence = ""
+        elif fence:
             continue
-        if mark:
-            fence, before = mark[1], ""
-            continue
-        if line.startswith(("    ", "\t")) and not before:
-            continue
-        if (atx := _ATX.match(line)) is not None:
-            found.append(Heading(start, len(atx[1]), plain(atx[2] or "")))
-            before = ""
-        elif before and (under := _SETEXT.match(line)) is not None:
-            found.append(Heading(before_start, 1 if under[1][0] == "=" else 2, plain(before)))
-            before = ""
+        elif line["atx"]:
+            found.append(Heading(line.start(), len(line["atx"]), plain(line["words"] or "")))
         else:
-            before, before_start = (line.strip(), start) if _may_be_heading(line, before) else ("", 0)
+            start = _underlined(markdown, line.start())
+            if start >= 0:
+                words = plain(markdown[start : line.start()])
+                found.append(Heading(start, 1 if line["under"][0] == "=" else 2, words))
     return tuple(found)
 
 
-def _may_be_heading(line: str, before: str) -> bool:
-    """Whether the line, underlined, would be a heading: a paragraph of this one line, not a list or a table."""
-    stripped = line.strip()
-    return bool(stripped) and not before and stripped[0] not in "|>-+*<:"
+def _underlined(markdown: str, under: int) -> int:
+    """Where the line above `under` begins if, underlined, it is a heading: a paragraph of one line; else -1."""
+    start = markdown.rfind("\n", 0, max(0, under - 1)) + 1
+    above = markdown[start:under].strip()
+    if not above or above[0] in "|>-+*<:#`~" or markdown.startswith(("    ", "\t"), start):
+        return -1
+    before = markdown[markdown.rfind("\n", 0, max(0, start - 1)) + 1 : start]
+    return -1 if before.strip() else start
 
 
 def _front_matter_end(markdown: str) -> int:
@@ -95,6 +95,11 @@ class Outline:
         """Title and headings that hold at the character offset `place`, outermost first."""
         at = bisect_right(self._starts, place) - 1
         return self._paths[at] if at >= 0 else self._above
+
+    def heading_after(self, least: int, most: int) -> int:
+        """Where the first heading from `least` up to `most` begins, -1 without one."""
+        at = bisect_left(self._starts, least)
+        return self._starts[at] if at < len(self._starts) and self._starts[at] < most else -1
 
 
 def _titled(title: str, path: tuple[str, ...]) -> tuple[str, ...]:

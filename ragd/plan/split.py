@@ -17,9 +17,8 @@ SPLIT_VERSION = "1"
 MIN_TOKENS = 100
 MAX_TOKENS = 200
 CONTEXT_CHARS = 120
+_BLOCK_CHARS = 50_000
 _CONTEXT_SHARE = 4  # at most a quarter of the encoder's room goes to the headings
-# Counting by units may be off by little: stretches this near to the limit are counted exactly.
-_NEAR = 0.85
 
 
 def policy_for(tokenizer: str, encoder_max_tokens: int) -> SplitPolicy:
@@ -51,7 +50,7 @@ class TokenSplitter:
         outline = Outline(text.text if is_markdown else "", text.title)
         contexts: dict[tuple[str, ...], str] = {}
         pieces: list[Piece] = []
-        for start, end in self._spans(text.text, is_markdown):
+        for start, end in self._spans(text.text, outline, is_markdown):
             path = outline.path(start)
             if path not in contexts:
                 contexts[path] = self._context(path)
@@ -63,25 +62,30 @@ class TokenSplitter:
         """The path as one line that leaves the text its room."""
         limit = CONTEXT_CHARS
         line = shortened(path, limit)
-        while line and self._counter.exact(line) > self._context_room:
+        while line and self._counter.measured(line).total() > self._context_room:
             limit = limit * 3 // 4
             line = shortened(path, limit)[:limit]
         return line
 
-    def _spans(self, text: str, is_markdown: bool) -> Iterator[tuple[int, int]]:
+    def _spans(self, text: str, outline: Outline, is_markdown: bool) -> Iterator[tuple[int, int]]:
         """Start and end of each chunk, within the room that any context leaves."""
-        measured = self._counter.measured(text)
         most = self._room - self._context_room
         least = min(self._policy.min_tokens, most)
         splitter = MarkdownSplitter if is_markdown else TextSplitter
-        for start, part in splitter.from_callback(measured.size, (least, most)).chunk_indices(text):
-            end = start + len(part)
-            if part.strip():
-                yield from self._fitting(text, start, end, measured, most)
+        for offset, end_of_block in _blocks(text, outline):
+            block = text[offset:end_of_block]
+            measured = self._counter.measured(block)
+            for start, part in splitter.from_callback(measured.size, (least, most)).chunk_indices(block):
+                if part.strip():
+                    for a, b in self._fitting(block, start, start + len(part), measured, most):
+                        yield offset + a, offset + b
 
     def _fitting(self, text: str, start: int, end: int, measured: Measured, most: int) -> Iterator[tuple[int, int]]:
         """The stretch itself, or halves of it where the exact count says that it is too long after all."""
-        if measured.between(start, end) < _NEAR * most or self._counter.exact(text[start:end]) <= most:
+        if (
+            measured.between(start, end) * (1 + self._counter.doubt) <= most
+            or self._counter.exact(text[start:end]) <= most
+        ):
             yield start, end
             return
         middle = _middle(text, start, end)
@@ -90,6 +94,25 @@ class TokenSplitter:
             if stretch.strip():
                 a += len(stretch) - len(stretch.lstrip())
                 yield from self._fitting(text, a, a + len(stretch.strip()), measured, most)
+
+
+def _blocks(text: str, outline: Outline) -> Iterator[tuple[int, int]]:
+    """The text in stretches that are split on their own: the splitter's time grows with the square of the length.
+
+    They end before a heading, else at an empty line, else at a line's end.
+    """
+    start = 0
+    while len(text) - start > 2 * _BLOCK_CHARS:
+        least, most = start + _BLOCK_CHARS, start + 2 * _BLOCK_CHARS
+        end = outline.heading_after(least, most)
+        for mark in ("\n\n", "\n", " "):
+            if end < 0:
+                found = text.find(mark, least, most)
+                end = found + len(mark) if found >= 0 else -1
+        end = end if end > start else most
+        yield start, end
+        start = end
+    yield start, len(text)
 
 
 def _middle(text: str, start: int, end: int) -> int:

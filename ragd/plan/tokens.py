@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_left, bisect_right
+from collections.abc import Callable
 from itertools import accumulate
 from pathlib import Path
 from typing import Protocol
@@ -15,16 +16,21 @@ from ragd.domain.errors import ModelUnavailable
 _UNSPACED = (
     "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u2e80-\ua4cf\uac00-\ud7af\uf900-\ufaff\uff66-\uff9f\U00020000-\U0003ffff"
 )
-_UNIT = re.compile(rf" ?(?:[^\W_{_UNSPACED}]+|\S)|\s")
-_LONGEST_CACHED = 40
+# Longer runs count by parts: a vocabulary may take a run of a thousand letters for one unknown token.
+_UNIT = re.compile(rf" ?(?:[^\W_{_UNSPACED}]{{1,32}}|\S)|\s")
+_ASCII_UNIT = re.compile(r" ?(?:[A-Za-z0-9]{1,32}|\S)|\s", re.ASCII)  # the same units, found in half the time
 _CACHE_SIZE = 200_000
 CHARACTERS_A_TOKEN = 4
 
 
 class Counter(Protocol):
-    """Counts tokens of texts; `special` is how many the encoder adds around every text."""
+    """Counts tokens of texts; `special` is how many the encoder adds around every text.
+
+    `doubt` is the share of a stretch by which its measured count may differ from the exact one.
+    """
 
     special: int
+    doubt: float
 
     def exact(self, text: str) -> int:
         """The tokens of a text, without the special ones."""
@@ -51,6 +57,10 @@ class Measured:
         if last >= len(self._ends):
             last = len(self._ends) - 1
         return self._counts[last] - (self._counts[first - 1] if first else 0) if end > start else 0
+
+    def total(self) -> int:
+        """Tokens of the whole text."""
+        return self._counts[-1] if self._counts else 0
 
     def size(self, part: str) -> int:
         """Tokens of a substring of the text, as the splitter asks for it: from left to right.
@@ -85,24 +95,30 @@ class TokenCounter:
             ) from error
         self._tokenizer.no_truncation()
         self._tokenizer.no_padding()
-        self._cache: dict[str, int] = {}
+        self._counts = _UnitCounts(self.exact)
         self.special = int(self._tokenizer.num_special_tokens_to_add(False))
+        self.doubt = 0.03 if type(self._tokenizer.model).__name__ == "WordPiece" else 0.15
 
     def exact(self, text: str) -> int:
         return len(self._tokenizer.encode(text, add_special_tokens=False).ids)
 
     def measured(self, text: str) -> Measured:
-        if len(self._cache) > _CACHE_SIZE:
-            self._cache.clear()
-        units: list[str] = _UNIT.findall(text)
-        known = self._cache.get
-        counts = [n if (n := known(unit)) is not None else self._learn(unit) for unit in units]
+        if len(self._counts) > _CACHE_SIZE:
+            self._counts.clear()
+        units: list[str] = (_ASCII_UNIT if text.isascii() else _UNIT).findall(text)
+        counts = map(self._counts.__getitem__, units)
         return Measured(text, list(accumulate(map(len, units))), list(accumulate(counts)))
 
-    def _learn(self, unit: str) -> int:
-        count = self.exact(unit)
-        if len(unit) <= _LONGEST_CACHED:
-            self._cache[unit] = count
+
+class _UnitCounts(dict[str, int]):
+    """Tokens by unit; a unit is counted when it is first met."""
+
+    def __init__(self, count: Callable[[str], int]) -> None:
+        super().__init__()
+        self._count = count
+
+    def __missing__(self, unit: str) -> int:
+        count = self[unit] = self._count(unit)
         return count
 
 
@@ -110,6 +126,7 @@ class CharacterCounter:
     """Counts four characters as a token, for encoders whose tokenizer is not known."""
 
     special = 0
+    doubt = 0.0
 
     def exact(self, text: str) -> int:
         return -(-len(text) // CHARACTERS_A_TOKEN)
