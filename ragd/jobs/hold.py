@@ -37,6 +37,7 @@ if redis.call('LREM', KEYS[2], 1, ARGV[1]) == 0 then return 0 end
 if redis.call('EXISTS', KEYS[3]) == 0 then return 0 end
 redis.call('HSET', KEYS[3], 'status', 'queued', 'worker_name', '')
 if ARGV[2] == '0' then redis.call('HINCRBY', KEYS[3], 'attempts', -1) end
+if ARGV[3] ~= '' then redis.call('SET', KEYS[4], ARGV[3], 'KEEPTTL') end
 if string.sub(ARGV[1], 1, 6) == 'fresh-' then redis.call('LPUSH', KEYS[1], ARGV[1]) else ahead(KEYS, ARGV) end
 return 1
 """
@@ -58,7 +59,8 @@ class Task:
         return self.job_id.startswith(FRESH)
 
 
-Handler = Callable[[Task], None]
+Handler = Callable[[Task], bytes | None]
+"""Does a task; returns None when it is done, or a new body: what is left, to be done after fresh jobs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,9 +122,13 @@ class Hold:
             pipe.hincrby(self._worker_key, "failed_job_count", 1)
             pipe.execute()
 
-    def give_back(self, job_id: str, *, counts: bool) -> None:
-        """Puts a job back where it was: a fresh one first, others behind the fresh; `counts` keeps the attempt."""
-        self._give_back(keys=[self._queue_key, self.key, f"rq:job:{job_id}"], args=[job_id, "1" if counts else "0"])
+    def give_back(self, job_id: str, *, counts: bool, rest: bytes = b"") -> None:
+        """Puts a job back where it was: a fresh one first, others behind the fresh.
+
+        `counts` keeps the attempt counted; `rest` replaces its body by what is left to do.
+        """
+        keys = [self._queue_key, self.key, f"rq:job:{job_id}", body_key(self._queue_name, job_id)]
+        self._give_back(keys=keys, args=[job_id, "1" if counts else "0", rest])
 
     def release(self) -> None:
         """Gives back everything still held, without counting it as an attempt; the oldest ends up first."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, cast
@@ -27,21 +28,22 @@ class PlanRequest:
 
 @dataclass(frozen=True, slots=True)
 class TextAnswer:
-    """What became of a batch's files, or of a part of them."""
+    """What became of a batch's files, or of a part of them; `extracted_at` in Unix seconds."""
 
     batch_id: str
     results: tuple[ExtractResult, ...]
+    extracted_at: float
 
 
 @dataclass(frozen=True, slots=True)
-class EmbedFailure:
-    """Chunks that a worker could not embed, why, and what to do."""
+class Trouble:
+    """A batch that a worker gave up (`reason`, `hint`), or that cost several workers their lives (`is_lost`)."""
 
+    queue: str
     batch_id: str
-    generation: int
-    chunk_ids: tuple[int, ...]
     reason: str
     hint: str
+    is_lost: bool
 
 
 class Queues:
@@ -57,40 +59,43 @@ class Queues:
 
     def extract(self, batch: ExtractBatch) -> None:
         """Queues a batch for an extract worker; fresh ones go ahead of a backfill."""
-        self._put("extract", "extract", batch.id, encode(batch), is_fresh=batch.fresh)
+        self._put("extract", "extract", batch.id, _job_id(batch), encode(batch))
 
     def embed(self, batch: EmbedBatch) -> None:
         """Queues a batch for an embed worker; fresh ones go ahead of a backfill."""
-        self._put("embed", "embed", batch.id, encode(batch), is_fresh=batch.fresh)
-
-    def resume(self, batch: EmbedBatch) -> None:
-        """Queues what is left of an interrupted backfill: behind the fresh jobs, ahead of other backfills."""
-        self._put("embed", "embed", batch.id, encode(batch), is_fresh=False, is_ahead=True)
+        self._put("embed", "embed", batch.id, _job_id(batch), encode(batch))
 
     def plan(self, root_id: int, observations: Sequence[Observation], *, is_fresh: bool = False) -> None:
         """Queues what was seen below a root for the daemon."""
         request = PlanRequest(root_id, tuple(observations))
-        self._put("index", "plan", f"root-{root_id}", encode(request), is_fresh=is_fresh)
+        self._answer("plan", f"{FRESH if is_fresh else 'bulk-'}root-{root_id}", encode(request))
 
-    def commit_text(self, batch_id: str, results: Sequence[ExtractResult], *, is_fresh: bool) -> None:
+    def commit_text(self, batch_id: str, results: Sequence[ExtractResult]) -> None:
         """Queues what became of files; a batch may be answered in several parts."""
-        answer = TextAnswer(batch_id, tuple(results))
-        self._put("index", "commit_text", batch_id, encode(answer), is_fresh=is_fresh)
+        self._answer("commit_text", batch_id, encode(TextAnswer(batch_id, tuple(results), time.time())))
 
-    def commit_vectors(self, result: EmbedResult, *, is_fresh: bool) -> None:
+    def commit_vectors(self, result: EmbedResult) -> None:
         """Queues vectors of a batch or of a part of it."""
-        self._put("index", "commit_vectors", result.batch_id, encode_vectors(result), is_fresh=is_fresh)
+        self._answer("commit_vectors", result.batch_id, encode_vectors(result))
 
-    def embed_failed(self, failure: EmbedFailure) -> None:
-        """Queues the news that chunks could not be embedded."""
-        self._put("index", "embed_failed", failure.batch_id, encode(failure), is_fresh=False)
+    def trouble(self, trouble: Trouble) -> None:
+        """Queues the news that a batch was given up."""
+        self._answer("trouble", trouble.batch_id, encode(trouble))
 
     def tick(self) -> None:
         """Queues one turn of the daemon's periodic work, ahead of a backfill's results; nothing while one waits."""
         with self._broker.reached() as client:
             is_there = client.exists(f"rq:job:{_TICK_ID}")
         if not is_there:
-            self._put("index", "tick", "tick", b"", is_fresh=True, job_id=_TICK_ID)
+            self._put("index", "tick", _TICK_ID, _TICK_ID, b"")
+
+    def is_alive(self, batch_id: str) -> bool:
+        """True while Redis knows the batch: it waits, is worked on, or its answer waits for the daemon."""
+        with self._broker.reached() as client, client.pipeline(transaction=False) as pipe:
+            pipe.hget(f"rq:job:{batch_id}", "status")
+            pipe.lrange(self._queues["index"].key, 0, -1)
+            status, answers = cast("tuple[bytes | None, list[bytes]]", tuple(pipe.execute()))
+        return status not in (None, b"failed") or any(answer.startswith(batch_id.encode()) for answer in answers)
 
     def lengths(self) -> dict[str, int]:
         """How many jobs wait in each queue, by its name (those at work are not counted)."""
@@ -105,25 +110,24 @@ class Queues:
             first = client.lindex(self._queues[queue].key, 0)
         return isinstance(first, bytes) and first.startswith(FRESH.encode())
 
-    def _put(
-        self,
-        queue_name: str,
-        task: str,
-        batch_id: str,
-        body: bytes,
-        *,
-        is_fresh: bool,
-        is_ahead: bool = False,
-        job_id: str = "",
-    ) -> None:
+    def _answer(self, task: str, batch_id: str, body: bytes) -> None:
+        self._put("index", task, batch_id, f"{batch_id}-{uuid4().hex[:12]}", body)
+
+    def _put(self, queue_name: str, task: str, batch_id: str, job_id: str, body: bytes) -> None:
         queue = self._queues[queue_name]
-        job_id = job_id or f"{FRESH if is_fresh else 'fill-'}{uuid4().hex}"
         with self._broker.reached() as client, client.pipeline() as pipe:
             job = new_job(self._broker, queue_name, task, batch_id, job_id)
-            queue.enqueue_job(job, pipeline=pipe, at_front=is_fresh or is_ahead)
+            queue.enqueue_job(job, pipeline=pipe, at_front=job_id.startswith(FRESH))
             if body:
                 pipe.set(body_key(queue_name, job_id), body, ex=BODY_TTL_S)
             pipe.execute()
+
+
+def _job_id(batch: ExtractBatch | EmbedBatch) -> str:
+    """A batch's job has the batch's id; its first letters say whether it is fresh."""
+    if batch.id.startswith(FRESH) != batch.fresh:
+        raise ValueError(f"the id of a batch begins with {FRESH!r} exactly when it is fresh: {batch.id}")
+    return batch.id
 
 
 def body_key(queue_name: str, job_id: str) -> str:

@@ -1,0 +1,74 @@
+"""Takes back what dead workers held: the jobs go to the front of their queue, unless they are what kills."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Collection
+from typing import Final, cast
+
+from ragd.jobs.broker import HELD_PREFIX, Broker
+from ragd.jobs.hold import Hold, Task, named
+from ragd.jobs.pulse import WORKERS_KEY
+from ragd.jobs.queue import Queues, Trouble
+from ragd.jobs.roll import WORKER_PREFIX, silent_workers, strike_off, worker_name
+
+MOST_DEATHS: Final = 2
+_LOG = logging.getLogger("ragd.jobs")
+
+
+class Reclaimer:
+    """Gives the jobs of dead workers another chance, and names a batch that has cost `most_deaths` workers.
+
+    Such a batch leaves its queue and comes to the daemon as a Trouble with `is_lost`, so that its files can
+    be sent one by one until the bad one stands alone.
+    """
+
+    def __init__(self, broker: Broker, queues: Queues, *, most_deaths: int = MOST_DEATHS) -> None:
+        self._broker, self._queues, self._most_deaths = broker, queues, most_deaths
+
+    def worker_died(self, queue: str, name: str) -> int:
+        """Takes back what the worker held and strikes it off; returns how many jobs it held.
+
+        To be called once its process is known to have ended. Raises BrokerUnavailable; may be repeated.
+        """
+        with self._broker.reached() as client:
+            hold = Hold(client, queue, name)
+            held = cast("list[bytes]", client.lrange(f"{HELD_PREFIX}{name}", 0, -1))
+            for raw in reversed(held):
+                job_id = raw.decode()
+                data, attempts = cast("list[bytes | None]", client.hmget(f"rq:job:{job_id}", ["data", "attempts"]))
+                if data is not None and int(attempts or 0) >= self._most_deaths:
+                    self._give_up(hold, queue, _task(job_id, data, int(attempts or 0)))
+                else:
+                    hold.give_back(job_id, counts=True)
+        strike_off(self._broker, queue, name)
+        if held:
+            _LOG.warning("jobs_reclaimed worker=%s jobs=%d", name, len(held))
+        return len(held)
+
+    def process_died(self, queue: str, pid: int) -> int:
+        """As `worker_died`, for the worker that ran as process `pid` of this machine."""
+        name = worker_name(queue, pid)
+        with self._broker.reached() as client:
+            members = cast("set[bytes]", client.smembers(f"{WORKERS_KEY}:{queue}"))
+        names = [member.decode().removeprefix(WORKER_PREFIX) for member in members]
+        return sum(self.worker_died(queue, found) for found in names if found.startswith(name))
+
+    def step(self, alive: Collection[str] = ()) -> int:
+        """Reclaims from workers whose heartbeat stopped, on any machine; returns how many jobs.
+
+        `alive` names workers known to live, whatever their heartbeat says; the daemon's own queue is left alone.
+        """
+        silent = [(queue, name) for queue, name in silent_workers(self._broker) if queue != "index"]
+        return sum(self.worker_died(queue, name) for queue, name in silent if name not in alive)
+
+    def _give_up(self, hold: Hold, queue: str, task: Task) -> None:
+        reason = f"the batch ended {task.attempt} workers"
+        _LOG.error("batch_lost queue=%s batch=%s deaths=%d", queue, task.batch_id, task.attempt)
+        self._queues.trouble(Trouble(queue, task.batch_id, reason, "", is_lost=True))
+        hold.fail(task, reason)
+
+
+def _task(job_id: str, data: bytes, attempts: int) -> Task:
+    name, batch_id = named(data)
+    return Task(name, job_id, batch_id, attempts, b"")

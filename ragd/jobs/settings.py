@@ -1,0 +1,58 @@
+"""What the daemon tells its workers, wherever they run: how to read and split, and which encoder to open."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from typing import Final, cast
+
+from ragd.domain.errors import PayloadInvalid
+from ragd.domain.index import EmbeddingSpace, EncoderSpec
+from ragd.domain.work import ReadLimits, SplitPolicy
+from ragd.jobs.broker import Broker
+from ragd.jobs.hold import REVISION_KEY
+from ragd.jobs.payload import decode, encode
+
+SETTINGS_KEY: Final = "ragd:settings"
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerSettings:
+    """Plain values and no secret: an endpoint's key reaches a worker by its environment only.
+
+    `nice` (0 to 19) is how far workers stand back for other programs.
+    """
+
+    limits: ReadLimits
+    split: SplitPolicy
+    encoder: EncoderSpec
+    space: EmbeddingSpace
+    nice: int = 0
+
+
+def publish(broker: Broker, settings: WorkerSettings) -> bytes:
+    """Makes the settings known to every worker and returns their revision; workers with another start anew."""
+    data = encode(settings)
+    revision = hashlib.blake2b(data, digest_size=8).hexdigest().encode()
+    with broker.reached() as client, client.pipeline() as pipe:
+        pipe.set(SETTINGS_KEY, data)
+        pipe.set(REVISION_KEY, revision)
+        pipe.execute()
+    return revision
+
+
+def published(broker: Broker) -> tuple[WorkerSettings, bytes] | None:
+    """The settings and their revision; None while no daemon has published any.
+
+    Raises PayloadInvalid when a daemon of another version wrote them.
+    """
+    with broker.reached() as client:
+        data, revision = cast("list[bytes | None]", client.mget(SETTINGS_KEY, REVISION_KEY))
+    if data is None or revision is None:
+        return None
+    try:
+        return decode(WorkerSettings, data), revision
+    except PayloadInvalid as error:
+        raise PayloadInvalid(
+            f"the daemon's settings cannot be read: {error}", hint="run the daemon's version"
+        ) from error

@@ -1,0 +1,154 @@
+"""What the workers and the daemon do with the jobs of their queues: the fixed tables of handlers."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Final, Protocol
+
+import numpy as np
+
+from ragd.domain.changes import Observation
+from ragd.domain.errors import ModelMismatch, RagdError
+from ragd.domain.index import HalfVectors
+from ragd.domain.ports import Encoder
+from ragd.domain.work import EmbedBatch, EmbedResult, ExtractBatch, ExtractItem, ExtractResult
+from ragd.embed.batch import encode_slices
+from ragd.jobs.hold import Handler, Task
+from ragd.jobs.payload import decode, decode_vectors, encode
+from ragd.jobs.queue import PlanRequest, Queues, TextAnswer, Trouble
+
+_PART_FILES: Final = 16
+_PART_S: Final = 1.0
+
+
+class Extractor(Protocol):
+    """Reads, hashes and splits one file; never raises for what is in it."""
+
+    def extract(self, root: bytes, item: ExtractItem) -> ExtractResult: ...
+
+
+class Commits(Protocol):
+    """What the daemon's main thread does with what comes back; each may be called twice with the same answer."""
+
+    def plan(self, root_id: int, observations: Sequence[Observation]) -> None:
+        """Paths were seen below a root."""
+        ...
+
+    def commit_text(self, batch_id: str, results: Sequence[ExtractResult], extracted_at: float) -> None:
+        """Files of a batch were read (a part of them, perhaps); `extracted_at` in Unix seconds."""
+        ...
+
+    def commit_vectors(self, result: EmbedResult) -> None:
+        """Chunks of a batch were embedded (a part of them, perhaps)."""
+        ...
+
+    def trouble(self, trouble: Trouble) -> None:
+        """A batch was given up by its worker, or cost several workers their lives."""
+        ...
+
+    def tick(self) -> None:
+        """Time for periodic work."""
+        ...
+
+
+def extract_handlers(
+    queues: Queues, extractor: Extractor, *, clock: Callable[[], float] = time.monotonic
+) -> Mapping[str, Handler]:
+    """The table of an `extract` worker: reads a batch's files and answers in parts while it goes on.
+
+    A part is sent after 16 files or one second, so that words are searchable early.
+    """
+
+    def extract(task: Task) -> None:
+        batch = decode(ExtractBatch, task.body)
+        part: list[ExtractResult] = []
+        sent_at = clock()
+        for item in batch.items:
+            part.append(extractor.extract(batch.root, item))
+            if len(part) >= _PART_FILES or clock() - sent_at >= _PART_S:
+                queues.commit_text(batch.id, part)
+                part, sent_at = [], clock()
+        if part:
+            queues.commit_text(batch.id, part)
+
+    return {"extract": extract}
+
+
+def embed_handlers(queues: Queues, encoder: Encoder) -> Mapping[str, Handler]:
+    """The table of an `embed` worker: turns a batch's texts into vectors.
+
+    A backfill makes way between two slices when a fresh job waits: what is done is sent, the rest goes
+    back. A batch for another model is refused with ModelMismatch.
+    """
+
+    def embed(task: Task) -> bytes | None:
+        batch = decode(EmbedBatch, task.body)
+        if batch.fingerprint != encoder.space.fingerprint:
+            raise ModelMismatch(
+                f"batch {batch.id} is for the model {batch.fingerprint}; this worker runs {encoder.space.fingerprint}",
+                hint="start this worker with the model that the daemon uses",
+            )
+        encoded = encode_slices(
+            encoder, batch.texts, should_yield=lambda: not batch.fresh and queues.fresh_waits("embed")
+        )
+        vectors: HalfVectors = encoded.vectors.astype(np.float16)
+        chunk_ids = tuple(batch.chunk_ids[i] for i in encoded.done)
+        queues.commit_vectors(
+            EmbedResult(batch.id, batch.generation, chunk_ids, vectors, encoded.encode_s, encoded.encoded_chars)
+        )
+        return encode(_remainder(batch, encoded.left)) if encoded.left else None
+
+    return {"embed": embed}
+
+
+def index_handlers(commits: Commits) -> Mapping[str, Handler]:
+    """The table of the daemon's own worker."""
+
+    def plan(task: Task) -> None:
+        request = decode(PlanRequest, task.body)
+        commits.plan(request.root_id, request.observations)
+
+    def commit_text(task: Task) -> None:
+        answer = decode(TextAnswer, task.body)
+        commits.commit_text(answer.batch_id, answer.results, answer.extracted_at)
+
+    def commit_vectors(task: Task) -> None:
+        commits.commit_vectors(decode_vectors(task.body))
+
+    def trouble(task: Task) -> None:
+        commits.trouble(decode(Trouble, task.body))
+
+    def tick(task: Task) -> None:
+        commits.tick()
+
+    return {
+        "plan": plan,
+        "commit_text": commit_text,
+        "commit_vectors": commit_vectors,
+        "trouble": trouble,
+        "tick": tick,
+    }
+
+
+def tell_trouble(queues: Queues, queue: str) -> Callable[[Task, Exception], None]:
+    """What a worker does with a task that it gives up: the daemon is told, and decides."""
+
+    def tell(task: Task, error: Exception) -> None:
+        hint = (
+            error.hint if isinstance(error, RagdError) else "this is a bug in ragd; the worker's log has the traceback"
+        )
+        queues.trouble(Trouble(queue, task.batch_id, f"{error}"[:2000], hint, is_lost=False))
+
+    return tell
+
+
+def _remainder(batch: EmbedBatch, left: Sequence[int]) -> EmbedBatch:
+    return EmbedBatch(
+        batch.id,
+        batch.generation,
+        batch.fingerprint,
+        tuple(batch.chunk_ids[i] for i in left),
+        tuple(batch.texts[i] for i in left),
+        batch.fresh,
+    )
