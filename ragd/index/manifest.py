@@ -35,21 +35,29 @@ class Manifest:
     created_at: float
 
     def encoded(self) -> bytes:
-        """The manifest as it is written: JSON, one key a line."""
-        return (json.dumps(asdict(self), indent=1) + "\n").encode()
+        """The manifest as it is written: JSON, one key a line, the last a seal over the others."""
+        values = asdict(self)
+        return (json.dumps({**values, "seal": _seal(values)}, indent=1) + "\n").encode()
 
 
 def read_manifest(folder: Path) -> Manifest:
-    """The manifest of the snapshot in `folder`. Raises GenerationCorrupt when it is missing, torn or newer."""
+    """The manifest of the snapshot in `folder`. Raises GenerationCorrupt when it is missing, damaged or newer."""
     path = folder / MANIFEST_NAME
     try:
         values: Any = json.loads(path.read_bytes())
         if values["format"] != FORMAT:
             raise ValueError(f"format {values['format']}, and this ragd reads format {FORMAT}")
+        if values.pop("seal") != _seal(values):
+            raise ValueError("its seal does not fit what it says")
         manifest = Manifest(**values)
     except (OSError, ValueError, TypeError, KeyError) as error:
         raise GenerationCorrupt(f"{path}: not a readable manifest: {error}", hint=_HINT) from error
     return manifest
+
+
+def _seal(values: dict[str, Any]) -> str:
+    """A digest of the values: a flipped bit in the sequence would otherwise skip a part of the replay."""
+    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
 
 
 def check_index_file(folder: Path, manifest: Manifest) -> Path:
