@@ -15,7 +15,7 @@ from ragd.plan.tokens import Counter, Measured, counter
 SPLIT_VERSION = "1"
 # Small enough that an edit re-embeds little, large enough to carry a thought: see docs/explanation.
 MIN_TOKENS = 100
-MAX_TOKENS = 200
+MAX_TOKENS = 256
 CONTEXT_CHARS = 120
 _BLOCK_CHARS = 50_000
 _CONTEXT_SHARE = 4  # at most a quarter of the encoder's room goes to the headings
@@ -46,11 +46,10 @@ class TokenSplitter:
         """The chunks in order: no empty ones, and together every character that is not white space."""
         if not text.text or text.text.isspace():
             return ()
-        is_markdown = text.form == "markdown"
-        outline = Outline(text.text if is_markdown else "", text.title)
+        outline = Outline(text.text if text.form == "markdown" else "", text.title)
         contexts: dict[tuple[str, ...], str] = {}
         pieces: list[Piece] = []
-        for start, end in self._spans(text.text, outline, is_markdown):
+        for start, end in self._spans(text, outline):
             path = outline.path(start)
             if path not in contexts:
                 contexts[path] = self._context(path)
@@ -67,13 +66,13 @@ class TokenSplitter:
             line = shortened(path, limit)[:limit]
         return line
 
-    def _spans(self, text: str, outline: Outline, is_markdown: bool) -> Iterator[tuple[int, int]]:
+    def _spans(self, text: ReadText, outline: Outline) -> Iterator[tuple[int, int]]:
         """Start and end of each chunk, within the room that any context leaves."""
         most = self._room - self._context_room
         least = min(self._policy.min_tokens, most)
-        splitter = MarkdownSplitter if is_markdown else TextSplitter
+        splitter = MarkdownSplitter if text.form == "markdown" else TextSplitter
         for offset, end_of_block in _blocks(text, outline):
-            block = text[offset:end_of_block]
+            block = text.text[offset:end_of_block]
             measured = self._counter.measured(block)
             for start, part in splitter.from_callback(measured.size, (least, most)).chunk_indices(block):
                 if part.strip():
@@ -96,23 +95,34 @@ class TokenSplitter:
                 yield from self._fitting(text, a, a + len(stretch.strip()), measured, most)
 
 
-def _blocks(text: str, outline: Outline) -> Iterator[tuple[int, int]]:
-    """The text in stretches that are split on their own: the splitter's time grows with the square of the length.
+def _blocks(text: ReadText, outline: Outline) -> Iterator[tuple[int, int]]:
+    """The stretches that are split on their own: pages, and parts of what is long.
 
-    They end before a heading, else at an empty line, else at a line's end.
+    A chunk lies on one page, so that its page number is true. The splitter's time grows with the
+    square of the length, so that long texts are parted before a heading, else at an empty line, else
+    at a line's end.
     """
+    ends = [page for page in text.pages if 0 < page < len(text.text)]
     start = 0
-    while len(text) - start > 2 * _BLOCK_CHARS:
-        least, most = start + _BLOCK_CHARS, start + 2 * _BLOCK_CHARS
-        end = outline.heading_after(least, most)
-        for mark in ("\n\n", "\n", " "):
-            if end < 0:
-                found = text.find(mark, least, most)
-                end = found + len(mark) if found >= 0 else -1
-        end = end if end > start else most
+    for end in [*ends, len(text.text)]:
+        while end - start > 2 * _BLOCK_CHARS:
+            part = _parting(text.text, outline, start + _BLOCK_CHARS, start + 2 * _BLOCK_CHARS)
+            yield start, part
+            start = part
         yield start, end
         start = end
-    yield start, len(text)
+
+
+def _parting(text: str, outline: Outline, least: int, most: int) -> int:
+    """The best place to part a long text from `least` up to `most`."""
+    heading = outline.heading_after(least, most)
+    if heading >= 0:
+        return heading
+    for mark in ("\n\n", "\n", " "):
+        found = text.find(mark, least, most)
+        if found >= 0:
+            return found + len(mark)
+    return most
 
 
 def _middle(text: str, start: int, end: int) -> int:
