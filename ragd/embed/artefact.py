@@ -6,6 +6,7 @@ import fcntl
 import json
 import logging
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -22,6 +23,7 @@ OPSET = 17
 # Raised when the export changes in a way that older files lack; they are then made anew.
 FORMAT = 1
 EXPORT_TIMEOUT_S = 1800.0
+WORK_PREFIX = ".export-"
 
 log = logging.getLogger(__name__)
 
@@ -49,6 +51,8 @@ def open_export(source: ModelSource, precision: str, models: Path) -> Path:
         folder.mkdir(parents=True, exist_ok=True)
         with _locked(folder / ".lock"):
             if not _is_good(folder, source, precision, models):  # else another process made it while we waited
+                for leftover in folder.glob(f"{WORK_PREFIX}*"):  # of a child that was killed
+                    shutil.rmtree(leftover, ignore_errors=True)
                 _run_child(source, precision, folder)
     except OSError as error:
         raise ModelUnavailable(

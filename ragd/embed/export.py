@@ -22,7 +22,7 @@ import numpy as np
 
 from ragd.domain.errors import DiskFull, ModelMismatch, ModelUnavailable, RagdError
 from ragd.domain.index import Vectors
-from ragd.embed.artefact import OPSET, data_name, graph_name, install
+from ragd.embed.artefact import OPSET, WORK_PREFIX, data_name, graph_name, install
 from ragd.embed.folder import ModelFolder, read_folder
 from ragd.embed.pooling import pool, unit
 from ragd.embed.session import TokenModel
@@ -70,7 +70,7 @@ def export(source: Path, destination: Path, precision: str, source_hash: str) ->
     folder = read_folder(source)
     _say(f"exporting {source.name} to ONNX ({precision})")
     destination.mkdir(parents=True, exist_ok=True)
-    work = Path(tempfile.mkdtemp(dir=destination, prefix=".export-"))
+    work = Path(tempfile.mkdtemp(dir=destination, prefix=WORK_PREFIX))
     try:
         reference = _trace(folder, work, precision)
         cosine = _compare(folder, work / graph_name(precision), reference)
