@@ -1,0 +1,249 @@
+"""The only place that constructs: a configuration becomes the parts of one running ragd."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from ragd.catalog.reader import CatalogReader
+from ragd.catalog.store import Store
+from ragd.config.schema import Config
+from ragd.domain.errors import ModelUnavailable, NotFound
+from ragd.domain.index import EmbeddingSpace, EncoderSpec, IndexPolicy
+from ragd.domain.ports import Encoder
+from ragd.domain.work import Outbox, ReadLimits, SplitPolicy
+from ragd.embed.encoder import open_encoder, tokenizer_path
+from ragd.flow.answer import Answer, Freshness, SearchSettings
+from ragd.flow.dispatch import Bounds, Dispatch
+from ragd.flow.ingest import Ingest, Tables
+from ragd.flow.offline import Offline
+from ragd.index.generation import Generation
+from ragd.index.restore import restore
+from ragd.plan.sandbox import Sandbox
+
+
+@dataclass(frozen=True, slots=True)
+class Places:
+    """Where things lie in a state folder."""
+
+    state: Path
+
+    @property
+    def models(self) -> Path:
+        """Artefacts of encoders."""
+        return self.state / "models"
+
+    @property
+    def broker(self) -> Path:
+        """The embedded Redis."""
+        return self.state / "broker"
+
+    def generation(self, generation_id: int) -> Path:
+        """The snapshots of one generation."""
+        return self.state / "generations" / str(generation_id)
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """The encoder that serves, its space, and how texts are cut for it."""
+
+    spec: EncoderSpec
+    encoder: Encoder
+    split: SplitPolicy
+    reader: str
+
+    @property
+    def space(self) -> EmbeddingSpace:
+        """The embedding space that serves."""
+        return self.encoder.space
+
+
+@dataclass(frozen=True, slots=True)
+class App:
+    """Everything that changes and serves one state folder; the daemon owns exactly one."""
+
+    config: Config
+    places: Places
+    tables: Tables
+    reader: CatalogReader
+    model: Model
+    generation_id: int
+    index: Generation
+    roots: Mapping[int, bytes]
+    dispatch: Dispatch
+    ingest: Ingest
+    answer: Answer
+    restored: str
+
+    def close(self) -> None:
+        """Closes the index, the encoder and the catalog, in this order."""
+        self.index.close()
+        self.model.encoder.close()
+        self.reader.close()
+        self.tables.store.close()
+
+
+def open_model(config: Config) -> Model:
+    """Opens the encoder for queries (one thread) and asks the readers for their version.
+
+    Raises ModelUnavailable, ModelMismatch, ConfigInvalid or DiskFull.
+    """
+    places = Places(config.state)
+    spec = encoder_spec(config)
+    encoder = open_encoder(replace(spec, threads=1), places.models, api_key=config.embed.api_key.get_secret_value())
+    split = split_policy(config, spec, encoder.space.max_tokens)
+    sandbox = Sandbox(read_limits(config), split)
+    try:
+        return Model(spec, encoder, split, sandbox.reader_version())
+    finally:
+        sandbox.close()
+
+
+def build(
+    config: Config,
+    model: Model,
+    outbox: Outbox,
+    *,
+    recheck: Callable[[int, bytes], None],
+    progress: Callable[[int, int], None] | None = None,
+    clock: Callable[[], float] = time.time,
+) -> App:
+    """Opens the catalog and makes the index equal to it; `progress` hears (rows done, rows in all).
+
+    The state folder must be locked by the caller. Raises StateCorrupt, StateNewer, DiskFull.
+    """
+    places = Places(config.state)
+    store = Store(config.state)
+    tables = Tables.of(store, clock)
+    reader = CatalogReader(config.state)
+    generation_id = tables.vectors.serve(model.space)
+    tables.documents.reread(model.reader)
+    restored = restore(
+        places.generation(generation_id),
+        model.space,
+        reader.replay,
+        generation_id,
+        index_policy(config),
+        progress=progress,
+    )
+    roots = {root.id: root.path for root in tables.documents.set_roots(configured_roots(config))}
+    dispatch = Dispatch(
+        tables.documents,
+        tables.vectors,
+        outbox,
+        roots=roots,
+        generation=generation_id,
+        fingerprint=model.space.fingerprint,
+        bounds=Bounds(),
+        clock=clock,
+    )
+    ingest = Ingest(
+        tables,
+        restored.generation,
+        reader.replay,
+        dispatch,
+        generation=generation_id,
+        reader=model.reader,
+        recheck=recheck,
+        clock=clock,
+    )
+    answer = Answer(reader, restored.generation, model.encoder, search_settings(config), freshness(reader))
+    said = f"{restored.origin.value}, {restored.replayed} replayed"
+    return App(
+        config,
+        places,
+        tables,
+        reader,
+        model,
+        generation_id,
+        restored.generation,
+        roots,
+        dispatch,
+        ingest,
+        answer,
+        "; ".join((said, *restored.refused)),
+    )
+
+
+def configured_roots(config: Config) -> list[tuple[str, bytes]]:
+    """(collection, absolute path) of every configured folder."""
+    return [(c.name, bytes(Path(folder).absolute())) for c in config.collections for folder in c.folders]
+
+
+def freshness(reader: CatalogReader) -> Callable[[], Freshness]:
+    """Counts what is not searchable yet, whenever it is called."""
+    return lambda: Freshness(*reader.overview.unfinished())
+
+
+def encoder_spec(config: Config) -> EncoderSpec:
+    """The `embed` section as workers are told it: without the key."""
+    embed = config.embed
+    return EncoderSpec(
+        kind=embed.encoder,
+        model=embed.model,
+        precision=embed.precision,
+        threads=embed.threads,
+        max_tokens=embed.max_tokens,
+        dimension=embed.dimension,
+        query_prompt=embed.query_prompt,
+        document_prompt=embed.document_prompt,
+        url=embed.url,
+        timeout_s=embed.timeout_s,
+        retries=embed.retries,
+        requests_per_minute=embed.requests_per_minute,
+    )
+
+
+def split_policy(config: Config, spec: EncoderSpec, max_tokens: int) -> SplitPolicy:
+    """How texts are cut: never longer than the encoder sees."""
+    tokenizer = tokenizer_path(spec, Places(config.state).models)
+    longest = min(config.split.max_tokens, max_tokens) if max_tokens else config.split.max_tokens
+    return SplitPolicy(str(tokenizer or ""), min(config.split.min_tokens, longest), longest)
+
+
+def read_limits(config: Config) -> ReadLimits:
+    """What one file may cost."""
+    read = config.read
+    return ReadLimits(read.max_file_mb * 1024 * 1024, read.max_chars, read.timeout_s, read.memory_mb)
+
+
+def index_policy(config: Config) -> IndexPolicy:
+    """When the index changes its kind."""
+    index = config.index
+    return IndexPolicy(index.ivf_above, index.exact_below, index.nprobe)
+
+
+def search_settings(config: Config) -> SearchSettings:
+    """How queries are answered."""
+    return SearchSettings(config.search.candidates, config.search.rrf_k)
+
+
+def open_offline(config: Config) -> Offline:
+    """The state folder as it is on disk, for commands that find no daemon; nothing in it changes.
+
+    Raises NotFound when nothing was indexed there yet, StateCorrupt, StateNewer.
+    """
+    places = Places(config.state)
+    reader = CatalogReader(config.state)
+    try:
+        serving = reader.overview.serving()
+    except FileNotFoundError as error:
+        raise NotFound(f"nothing was indexed in {config.state} yet", hint="start with `ragd run FOLDER`") from error
+    index, encoder, notes = None, None, ["no daemon is running: this is what the last one left"]
+    generation_id = 0
+    if serving is not None:
+        generation_id, space = serving
+        folder = places.generation(generation_id)
+        index = restore(folder, space, reader.replay, generation_id, index_policy(config)).generation
+        try:
+            key = config.embed.api_key.get_secret_value()
+            encoder = open_encoder(replace(encoder_spec(config), threads=1), places.models, api_key=key)
+        except ModelUnavailable as error:
+            notes.append(f"searching by words only: {error}")
+        if encoder is not None and encoder.space.fingerprint != space.fingerprint:
+            encoder = None
+            notes.append("searching by words only: the configured model is not the one that made the index")
+    answer = Answer(reader, index, encoder, search_settings(config), freshness(reader))
+    return Offline(reader, generation_id, index, answer, tuple(notes))

@@ -9,6 +9,7 @@ from ragd.catalog.connections import Connections
 from ragd.catalog.documents import joined, split_path
 from ragd.domain.documents import display_path
 from ragd.domain.errors import BadRequest, NotFound
+from ragd.domain.index import EmbeddingSpace
 
 _STATE = "CASE WHEN d.state = 'ready' THEN CASE WHEN k.missing > 0 THEN 'text' ELSE 'searchable' END ELSE d.state END"
 _DOCUMENTS = (
@@ -49,6 +50,14 @@ class Overview:
         ).fetchone()
         return int(row[0]), int(row[1])
 
+    def unfinished(self) -> tuple[int, int]:
+        """Documents that wait for extraction, and contents that are found by words only yet."""
+        row = self._connections.mine.execute(
+            "SELECT (SELECT count(*) FROM documents WHERE state = 'pending'),"
+            " (SELECT count(*) FROM contents WHERE missing > 0 AND refs > 0)"
+        ).fetchone()
+        return int(row[0]), int(row[1])
+
     def chunk_counts(self) -> dict[str, int]:
         """Live chunks, and those of them that have a vector."""
         row = self._connections.mine.execute(
@@ -64,6 +73,13 @@ class Overview:
         )
         return {"encoded_chars": 0, "encode_s": 0.0, **dict(rows)}
 
+    def serving(self) -> tuple[int, EmbeddingSpace] | None:
+        """The serving generation and its space; None in a catalog that never had a model."""
+        row = self._connections.mine.execute(
+            "SELECT id, fingerprint, dimension, model, max_tokens FROM generations WHERE serving"
+        ).fetchone()
+        return (int(row[0]), EmbeddingSpace(*row[1:])) if row else None
+
     def documents(
         self,
         *,
@@ -71,11 +87,11 @@ class Overview:
         collection: str | None = None,
         path: str | None = None,
         limit: int = 100,
-        cursor: int | None = None,
+        cursor: str | None = None,
     ) -> dict[str, Any]:
         """Documents by id, a page at a time: `documents` and `next`, the cursor of the next page or None."""
         where: list[str] = ["d.id > ?"]
-        values: list[object] = [cursor or 0]
+        values: list[object] = [_position(cursor)]
         if state is not None:
             if state not in _STATES:
                 raise BadRequest(f"{state!r} is not a state of a document", hint=f"one of {', '.join(_STATES)}")
@@ -95,15 +111,15 @@ class Overview:
             "next": str(rows[limit - 1][0]) if len(rows) > limit else None,
         }
 
-    def receipts(self, *, path: str | None = None, limit: int = 50, pending: bool = False) -> dict[str, Any]:
-        """The newest receipts first, of one path below its root, or only those under way."""
+    def receipts(self, *, path: str | None = None, limit: int = 50, pending: bool | None = None) -> dict[str, Any]:
+        """The newest receipts first, of one path below its root, or only those under way (`pending`) or done."""
         where: list[str] = ["TRUE"]
         values: list[object] = []
         if path is not None:
             where.append("(p.path = ? OR p.path LIKE ? ESCAPE '\\')")
             values += [_raw(path), b"%/" + _raw(path).replace(b"%", b"\\%").replace(b"_", b"\\_")]
-        if pending:
-            where.append("p.outcome = 'pending'")
+        if pending is not None:
+            where.append(f"p.outcome {'=' if pending else '<>'} 'pending'")
         rows = self._connections.mine.execute(
             f"{_RECEIPTS} WHERE {' AND '.join(where)} ORDER BY p.id DESC LIMIT ?", (*values, limit)
         )
@@ -137,6 +153,14 @@ class Overview:
             "SELECT min(id) FROM receipts WHERE outcome = 'pending' AND id <= ?", (up_to,)
         ).fetchone()
         return int(row[0]) if row[0] is not None else None
+
+
+def _position(cursor: str | None) -> int:
+    if cursor is None:
+        return 0
+    if not cursor.isascii() or not cursor.isdigit():
+        raise BadRequest(f"{cursor!r} is not a cursor", hint="give the `next` of the page before")
+    return int(cursor)
 
 
 def _below(path: str) -> tuple[str, Sequence[bytes]]:

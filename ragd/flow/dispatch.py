@@ -25,7 +25,7 @@ class Bounds:
     embed_chunks: int = 128
     embed_batches: int = 2
     fresh_batches: int = 8
-    lost_after_s: float = 60.0
+    lost_after_s: float = 5.0
     pause_s: tuple[float, float] = (1.0, 60.0)
 
 
@@ -34,7 +34,7 @@ class InFlight:
     """One batch that a worker has or will have: documents with the version that was sent, or chunks."""
 
     fresh: bool
-    checked_at: float
+    sent_at: float
     documents: dict[int, int] = field(default_factory=dict)
     chunks: set[int] = field(default_factory=set)
 
@@ -86,11 +86,6 @@ class Dispatch:
             sum(len(batch.chunks) for batch in self._embedding.values()),
         )
 
-    def is_current(self, document_id: int, version: int) -> bool:
-        """True when this answer is for the newest plan of the document that was sent."""
-        sent = [b.documents[document_id] for b in self._extracting.values() if document_id in b.documents]
-        return not sent or version >= max(sent)
-
     def extracted(self, document_ids: Iterable[int]) -> None:
         """These documents came back."""
         gone = set(document_ids)
@@ -125,24 +120,20 @@ class Dispatch:
         self._embed_paused_until = self._clock() + pause
         return float(pause)
 
-    def find_lost(self, is_alive: Callable[[str], bool]) -> int:
-        """Forgets batches that Redis no longer knows, so that they are sent again; returns how many."""
-        now = self._clock()
-        count = 0
-        for flying in (self._extracting, self._embedding):
-            for batch_id, batch in list(flying.items()):
-                if now - batch.checked_at < self._bounds.lost_after_s:
-                    continue
-                batch.checked_at = now
-                if not is_alive(batch_id):
-                    del flying[batch_id]
-                    count += 1
-        return count
+    def find_lost(self, is_drained: Callable[[str], bool]) -> int:
+        """Forgets what is in flight long after its queue ran dry, so that it is sent again; returns how many batches.
 
-    def forget_all(self) -> None:
-        """Redis was emptied or replaced: everything that was in flight goes out again."""
-        self._extracting.clear()
-        self._embedding.clear()
+        `is_drained` says of `extract` or `embed` that no job waits, is at work, or was answered unread.
+        """
+        sent_before = self._clock() - self._bounds.lost_after_s
+        count = 0
+        for queue, flying in (("extract", self._extracting), ("embed", self._embedding)):
+            old = [batch_id for batch_id, batch in flying.items() if batch.sent_at < sent_before]
+            if old and is_drained(queue):
+                count += len(old)
+                for batch_id in old:
+                    del flying[batch_id]
+        return count
 
     def _send_extracts(self) -> None:
         flying = {document: version for b in self._extracting.values() for document, version in b.documents.items()}

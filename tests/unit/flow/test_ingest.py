@@ -185,8 +185,9 @@ def test_an_encoder_that_fails_makes_its_chunks_wait_ever_longer(world: Any) -> 
 def test_batches_that_redis_forgot_are_sent_again(world: Any) -> None:
     world.write(b"a.txt", "lost once")
     world.outbox.extracts.clear()
-    world.now += 61
-    assert world.dispatch.find_lost(lambda _batch: False) == 1
+    world.now += 6
+    assert world.dispatch.find_lost(lambda _queue: False) == 0
+    assert world.dispatch.find_lost(lambda _queue: True) == 1
     world.work()
     assert world.live_texts() == {"lost once"}
 

@@ -1,0 +1,138 @@
+"""The daemon behind its HTTP door: reads at once from any thread, changes through the main thread."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from typing import Any
+
+from ragd import __version__
+from ragd.app import App
+from ragd.daemon.errands import Errands
+from ragd.domain.errors import NotFound, TimedOut
+from ragd.domain.search import Query
+from ragd.flow.offline import report_json
+from ragd.index.verify import repair, verify
+
+_POLL_S = 0.004
+
+
+class DaemonBackend:
+    """A web.backend.Backend over one App.
+
+    `facts` gives the parts of the status that others know (queues, workers, watch, redis, progress) and
+    the reasons why the daemon is degraded.
+    """
+
+    def __init__(
+        self,
+        app: App,
+        errands: Errands,
+        *,
+        facts: Callable[[], dict[str, Any]],
+        rescan: Callable[[bytes | None, bool], None],
+    ) -> None:
+        self._app = app
+        self._errands = errands
+        self._facts = facts
+        self._rescan = rescan
+        self._started = time.monotonic()
+
+    def search(self, query: Query) -> dict[str, object]:
+        """Hits for a query."""
+        return self._app.answer.search(query).as_json()
+
+    def status(self) -> dict[str, Any]:
+        """How the daemon is, in one object."""
+        app = self._app
+        overview = app.reader.overview
+        documents = overview.documents_by_state()
+        facts = self._facts()
+        reasons: list[str] = facts.pop("reasons")
+        busy = documents["pending"] or documents["text"] or facts["progress"].get("scanning")
+        return {
+            "state": "degraded" if reasons else "indexing" if busy else "ready",
+            "reasons": reasons,
+            "documents": documents,
+            "chunks": overview.chunk_counts(),
+            "index": {
+                **asdict(app.index.facts()),
+                "sequence": app.index.sequence,
+                "is_settling": app.index.is_settling,
+                "restored": app.restored,
+            },
+            "model": {**asdict(app.model.space), "encoder": app.model.spec.kind, **overview.work()},
+            "version": __version__,
+            "pid": os.getpid(),
+            "uptime_s": time.monotonic() - self._started,
+            **facts,
+        }
+
+    def documents(self, **conditions: Any) -> dict[str, Any]:
+        """A page of documents."""
+        return self._app.reader.overview.documents(**conditions)
+
+    def receipts(self, **conditions: Any) -> dict[str, Any]:
+        """Receipts, newest first."""
+        return self._app.reader.overview.receipts(**conditions)
+
+    def retry(self, paths: Sequence[str] | None) -> int:
+        """Reads failed documents again. Raises NotFound when one of `paths` names none."""
+        if paths is None:
+            return self._errands.ask(lambda: self._app.ingest.retry(None))
+        raw = [self._below_root(path) for path in paths]
+        count = self._errands.ask(lambda: self._app.ingest.retry(raw))
+        if paths and not count:
+            raise NotFound(f"no failed document at {', '.join(paths)}", hint="`ragd failed` lists them")
+        return count
+
+    def rescan(self, folder: str | None, delete_missing: bool) -> None:
+        """Starts a scan. Raises NotFound for a folder that is not watched."""
+        if folder is None:
+            self._rescan(None, delete_missing)
+            return
+        wanted = os.path.abspath(os.fsencode(folder))
+        for root in self._app.roots.values():
+            if wanted == root or wanted.startswith(root.rstrip(b"/") + b"/"):
+                self._rescan(wanted, delete_missing)
+                return
+        raise NotFound(f"{folder} is not a watched folder, nor below one", hint="`ragd status` lists the folders")
+
+    def verify(self, repair: bool) -> dict[str, Any]:
+        """Compares catalog and index where nothing changes meanwhile: in the main thread."""
+        return self._errands.ask(lambda: self._verified(repair), timeout_s=300.0)
+
+    def latest_receipt(self) -> int | None:
+        """The newest receipt's id."""
+        return self._app.reader.overview.newest_receipt() or None
+
+    def wait_for(self, receipt: int, timeout_s: float) -> None:
+        """Returns once the change is in the index, or ended another way."""
+        deadline = time.monotonic() + timeout_s
+        while self._app.reader.overview.receipt_outcome(receipt) == "pending":
+            if time.monotonic() > deadline:
+                raise TimedOut(
+                    f"the change of receipt {receipt} is not searchable after {timeout_s:g} s",
+                    hint="`ragd receipts` shows where it stands",
+                )
+            time.sleep(_POLL_S)
+        with self._app.ingest.committing:
+            return
+
+    def _verified(self, should_repair: bool) -> dict[str, Any]:
+        app = self._app
+        report = verify(app.index, app.reader.replay, app.generation_id)
+        if not should_repair or report.is_clean:
+            return report_json(report, repaired=False)
+        repair(app.index, app.reader.replay, app.generation_id, report)
+        return report_json(verify(app.index, app.reader.replay, app.generation_id), repaired=True)
+
+    def _below_root(self, path: str) -> bytes:
+        raw = os.fsencode(path)
+        for root in self._app.roots.values():
+            prefix = root.rstrip(b"/") + b"/"
+            if raw.startswith(prefix):
+                return raw[len(prefix) :]
+        return raw.removeprefix(b"./")

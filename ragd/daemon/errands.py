@@ -1,0 +1,50 @@
+"""Work that other threads ask the main thread to do, since only it may change the catalog and the index."""
+
+from __future__ import annotations
+
+import queue
+from collections.abc import Callable
+from concurrent.futures import Future
+from concurrent.futures import TimeoutError as FutureTimeout
+from typing import Any, TypeVar
+
+from ragd.domain.errors import TimedOut
+
+T = TypeVar("T")
+
+
+class Errands:
+    """A queue of calls; `wake` makes the main thread come and `run` them."""
+
+    def __init__(self, wake: Callable[[], None]) -> None:
+        self._wake = wake
+        self._waiting: queue.SimpleQueue[tuple[Callable[[], Any], Future[Any]]] = queue.SimpleQueue()
+
+    def ask(self, call: Callable[[], T], timeout_s: float = 30.0) -> T:
+        """The result of `call`, made by the main thread. Raises what it raises, TimedOut, or BrokerUnavailable."""
+        answer: Future[T] = Future()
+        self._waiting.put((call, answer))
+        self._wake()
+        try:
+            return answer.result(timeout_s)
+        except FutureTimeout as error:
+            answer.cancel()
+            raise TimedOut(
+                f"the daemon was too busy to do this within {timeout_s:g} s", hint="try again in a moment"
+            ) from error
+
+    def run(self) -> int:
+        """Makes the calls that wait; only the main thread calls it. Returns how many."""
+        count = 0
+        while True:
+            try:
+                call, answer = self._waiting.get_nowait()
+            except queue.Empty:
+                return count
+            if not answer.set_running_or_notify_cancel():
+                continue
+            count += 1
+            try:
+                answer.set_result(call())
+            except Exception as error:  # noqa: BLE001 - handed to the thread that asked
+                answer.set_exception(error)

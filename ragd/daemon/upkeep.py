@@ -1,0 +1,121 @@
+"""What the daemon does between jobs, in its main thread: lost work, index upkeep, snapshots, retention."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from ragd.app import App
+from ragd.catalog.purge import purge
+from ragd.domain.errors import DiskFull, RagdError
+from ragd.index.snapshot import kept_sequences, write_snapshot
+
+_LOG = logging.getLogger("ragd.daemon")
+_LOST_EVERY_S = 5.0
+_RETAIN_EVERY_S = 60.0
+_DAY_S = 86400.0
+
+
+@dataclass(slots=True)
+class _Due:
+    """When each kind of upkeep was done last, Unix seconds."""
+
+    lost: float = 0.0
+    retained: float = 0.0
+    snapshot: float = 0.0
+
+
+class Upkeep:
+    """One `step` a tick; each does a bounded slice, so that jobs never wait long."""
+
+    def __init__(
+        self,
+        app: App,
+        *,
+        is_drained: Callable[[str], bool],
+        embed_workers: Callable[[], int],
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._app = app
+        self._is_drained = is_drained
+        self._embed_workers = embed_workers
+        self._clock = clock
+        self._due = _Due(snapshot=clock())
+        self._old_roots = [r.id for r in app.tables.documents.roots() if r.id not in app.roots]
+        self._snapshot: threading.Thread | None = None
+        self._snapshot_sequence = app.index.sequence if app.restored.startswith("snapshot, 0 ") else -1
+        self.problems: dict[str, str] = {}
+
+    def step(self) -> None:
+        """A turn of everything that is due."""
+        now = self._clock()
+        self._app.ingest.step()
+        if self._old_roots and not self._app.ingest.drop_root(self._old_roots[-1]):
+            self._old_roots.pop()
+        if now - self._due.lost >= _LOST_EVERY_S:
+            self._due.lost = now
+            self._app.dispatch.embed_workers = self._embed_workers()
+            lost = self._app.dispatch.find_lost(self._is_drained)
+            if lost:
+                _LOG.warning("jobs_sent_again batches=%d", lost)
+                self._app.dispatch.step()
+        self._maintain_index()
+        if now - self._due.snapshot >= self._app.config.index.snapshot_s:
+            self._due.snapshot = now
+            self.start_snapshot()
+        if now - self._due.retained >= _RETAIN_EVERY_S:
+            self._due.retained = now
+            self._retain(now)
+
+    def start_snapshot(self) -> None:
+        """Writes a snapshot in the background when the index changed since the last one."""
+        if self._snapshot is not None and self._snapshot.is_alive():
+            return
+        if self._app.index.sequence != self._snapshot_sequence:
+            self._snapshot = threading.Thread(target=self._write, name="snapshot", daemon=True)
+            self._snapshot.start()
+
+    def finish(self) -> None:
+        """The last snapshot, written before the daemon stops."""
+        if self._snapshot is not None:
+            self._snapshot.join()
+        if self._app.index.sequence != self._snapshot_sequence:
+            self._write()
+
+    @property
+    def is_clearing(self) -> bool:
+        """True while documents of folders that are no longer configured are being removed."""
+        return bool(self._old_roots)
+
+    def _write(self) -> None:
+        folder = self._app.places.generation(self._app.generation_id)
+        try:
+            manifest = write_snapshot(folder, self._app.model.space, self._app.index)
+        except (DiskFull, OSError) as error:
+            self.problems["snapshot"] = f"no snapshot of the index: {error}"
+            _LOG.error("snapshot_failed reason=%s", error)
+            return
+        self.problems.pop("snapshot", None)
+        self._snapshot_sequence = manifest.sequence
+        _LOG.info("snapshot_written sequence=%d chunks=%d", manifest.sequence, manifest.chunks)
+
+    def _maintain_index(self) -> None:
+        try:
+            self._app.index.maintain()
+            self.problems.pop("index", None)
+        except (RagdError, MemoryError, RuntimeError) as error:
+            self.problems["index"] = f"the index could not change its kind: {error}"
+            _LOG.error("index_upkeep_failed reason=%s", error)
+
+    def _retain(self, now: float) -> None:
+        app = self._app
+        kept = kept_sequences(app.places.generation(app.generation_id))
+        if kept:
+            app.tables.vectors.trim_changes(kept[-1])
+        app.tables.receipts.trim(app.config.retain.receipts)
+        if app.reader.overview.waiting()[1] == 0:
+            app.tables.vectors.drop_others(app.generation_id)
+        purge(app.tables.store, now - app.config.retain.days * _DAY_S)
