@@ -1,0 +1,297 @@
+"""One watched root: from hints and the clock to observations, a little at a time."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from itertools import islice
+
+from ragd.domain.changes import Observation, Presence
+from ragd.domain.documents import Stat
+from ragd.watch.files import is_folder, look_at, stat_at, with_hash
+from ragd.watch.guard import RootGuard
+from ragd.watch.ignore import IgnoreRules, is_ignore_file
+from ragd.watch.inbox import Hint, PathHint
+from ragd.watch.notify import Hearing
+from ragd.watch.roots import Hold, RootFacts, WatchedRoot
+from ragd.watch.scan import KnownFiles, Scan
+from ragd.watch.settle import Kind, Settle, Settled, Timings
+from ragd.watch.verdict import judge
+
+_FRESH_FINDS = 64
+_AT_ONCE = 256
+_CHECK_S = 2.0
+_CLOCK_SLACK_S = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class WatchSettings:
+    """How often to scan (seconds), what is too large (bytes), and when a path is at rest.
+
+    `rescan_s` is the pause between scans where events are heard, `scan_only_s` the shortest one where they are not.
+    """
+
+    max_file_bytes: int = 64 * 1024 * 1024
+    rescan_s: float = 300.0
+    scan_only_s: float = 30.0
+    timings: Timings = field(default_factory=Timings)
+
+
+@dataclass(frozen=True, slots=True)
+class RootProgress:
+    """How one root stands, for status pages. `files` and `folders` count what the current or last scan has seen."""
+
+    root_id: int
+    path: bytes
+    facts: RootFacts
+    hearing: Hearing
+    is_scanning: bool = False
+    scans: int = 0
+    files: int = 0
+    folders: int = 0
+    unlisted: int = 0
+    waiting: int = 0
+    held: Hold | None = None
+    last_scan_at: float | None = None
+    last_scan_s: float = 0.0
+
+
+@dataclass(slots=True)
+class _Wanted:
+    """A scan that is to start at `due_at`."""
+
+    due_at: float
+    is_explicit: bool
+
+
+class RootWatch:
+    """The state of one root. One thread steps it; `progress` may be read from any."""
+
+    def __init__(
+        self,
+        root: WatchedRoot,
+        settings: WatchSettings,
+        known: KnownFiles,
+        guard: RootGuard,
+        clock: Callable[[], float],
+    ) -> None:
+        self._root, self._settings, self._known = root, settings, known
+        self._guard, self._clock = guard, clock
+        self._rules = IgnoreRules(root.path, root.ignore)
+        self._settle = Settle(settings.timings)
+        self._wanted: dict[bytes, _Wanted] = {}
+        self._running: Iterator[list[Observation]] | None = None
+        self._links: dict[bytes, set[bytes]] = {}
+        self._check_at = self._rescan_at = 0.0
+        self._is_postponed = False
+        self.progress = RootProgress(root.id, root.path, guard.facts, guard.hearing)
+
+    def hear(self, hint: Hint, now: float) -> None:
+        """Takes a hint; what it asks for is done in `step`, when it is due."""
+        if isinstance(hint, PathHint):
+            for path in (hint.path, *self._links.get(hint.path, ())):
+                # What a build or git does in ignored folders must cost nothing.
+                if is_ignore_file(path) or not self._rules.ignores(path):
+                    self._settle.note(path, hint.kind, hint.at)
+            return
+        # A folder that just appeared is given the time a file is given.
+        delay = self._settings.timings.settle_s if hint.folder else 0.0
+        self._want(hint.folder, now + delay, is_explicit=hint.is_explicit)
+
+    def step(self, now: float, slice_s: float) -> list[Observation]:
+        """What is to be told now: paths that came to rest, and at most `slice_s` seconds' worth of a scan."""
+        if now >= self._check_at:
+            self._check(now)
+        found: list[Observation] = []
+        if self._guard.is_ok:
+            found = self._at_rest(now) + self._scanned(now, slice_s)
+        self.progress = replace(
+            self.progress, facts=self._guard.facts, hearing=self._guard.hearing, waiting=len(self._settle)
+        )
+        return found
+
+    def next_due(self) -> float:
+        """When `step` has something to do again, Unix seconds."""
+        if not self._guard.is_ok:
+            return self._check_at
+        if self._running is not None:
+            return 0.0
+        times = [self._check_at, self._rescan_at, *(one.due_at for one in self._wanted.values())]
+        settle = self._settle.next_due()
+        return min(times) if settle is None else min(settle, *times)
+
+    def start_over(self) -> None:
+        """Forgets what is pending and scans at the next step: the clock was set back, or the root is another one."""
+        self._settle = Settle(self._settings.timings)
+        self._wanted, self._running = {}, None
+        self._rules.forget()
+        self._check_at = self._rescan_at = 0.0
+        self.progress = replace(self.progress, is_scanning=False)
+
+    def _check(self, now: float) -> None:
+        was_ok = self._guard.is_ok
+        if self._guard.check(now) or (was_ok and not self._guard.is_ok):
+            self.start_over()
+        self._check_at = now + _CHECK_S
+
+    # Paths that come to rest.
+
+    def _at_rest(self, now: float) -> list[Observation]:
+        settled = self._settle.due(now, lambda path: stat_at(self._root.path, path))
+        seen = [one for each in settled if (one := self._seen(each)) is not None]
+        if any(one.presence is Presence.GONE for one in seen) and not self._guard.is_there():
+            self._check_at = now
+            seen = [one for one in seen if one.presence is not Presence.GONE]
+        # A rename's new name is told before its old one is given up.
+        return sorted(seen, key=lambda one: one.presence is Presence.GONE)
+
+    def _seen(self, settled: Settled) -> Observation | None:
+        path, root = settled.path, self._root
+        if is_ignore_file(path):
+            folder = path.rpartition(b"/")[0]
+            self._rules.forget(folder)
+            self._want(folder, settled.stable_at, is_explicit=False)
+        if self._rules.ignores(path):
+            return None
+        seen = look_at(root.path, path, self._settings.max_file_bytes)
+        if seen.presence is Presence.GONE:
+            if self._guard.is_unmounted(path):
+                return None
+            if is_folder(root.path, path):
+                self._want(path, settled.stable_at, is_explicit=False)
+        elif seen.presence is Presence.PRESENT:
+            known = self._known.known_path(root.id, path)
+            if known is not None and known.stat == seen.stat and (known.content_hash is not None or seen.problem):
+                return None
+            seen = with_hash(root.path, seen)
+        return replace(seen, seen_at=settled.seen_at, stable_at=settled.stable_at, fresh=True)
+
+    # Scans.
+
+    def _want(self, folder: bytes, due_at: float, *, is_explicit: bool) -> None:
+        wanted = self._wanted.setdefault(folder, _Wanted(due_at, is_explicit))
+        wanted.is_explicit = wanted.is_explicit or is_explicit
+        wanted.due_at = min(wanted.due_at, due_at)
+
+    def _scanned(self, now: float, slice_s: float) -> list[Observation]:
+        found: list[Observation] = []
+        until = time.monotonic() + slice_s
+        if self._running is None and now >= self._rescan_at:
+            self._want(b"", now, is_explicit=False)
+        while len(found) < _AT_ONCE:
+            if self._running is None:
+                chosen = self._next_wanted(now)
+                if chosen is None:
+                    break
+                self._running = self._scan(*chosen)
+            step = next(self._running, None)
+            if step is None:
+                self._running = None
+            else:
+                found += step
+            if time.monotonic() >= until:
+                break
+        return found
+
+    def _next_wanted(self, now: float) -> tuple[bytes, bool] | None:
+        """The scan to start: announced ones first, then the widest, which covers those inside it."""
+        due = [(not one.is_explicit, folder) for folder, one in self._wanted.items() if one.due_at <= now]
+        if not due:
+            return None
+        is_doubted, folder = min(due)
+        prefix = folder + b"/" if folder else b""
+        inside = [one for one in self._wanted if one == folder or one.startswith(prefix)]
+        for one in inside:
+            # A scan in doubt does not stand for one whose deletions were announced.
+            if one == folder or not is_doubted or not self._wanted[one].is_explicit:
+                del self._wanted[one]
+        return folder, not is_doubted
+
+    def _scan(self, top: bytes, is_explicit: bool) -> Iterator[list[Observation]]:
+        """A scan from its start to its deletions; many may be told, so each step is stamped and counted."""
+        started_at = self._clock()
+        is_whole = not top
+        if is_whole:
+            self._guard.before_scan(started_at)
+            if is_explicit:
+                self._guard.forget_mounts()
+        scan = Scan(
+            self._root.id,
+            self._root.path,
+            self._rules,
+            self._known,
+            self._settings.max_file_bytes,
+            top=top,
+            defer=self._defer,
+            leave_alone=self._guard.unmounted,
+        )
+        fresh = _FRESH_FINDS if self.progress.scans or not is_whole else 0
+        for found in scan.steps():
+            fresh -= len(found)
+            yield self._stamped(found, is_fresh=fresh >= 0)
+            if is_whole:
+                self._count(scan, is_scanning=True)
+        yield from self._deletions(scan, is_explicit)
+        if is_whole:
+            self._finish(scan, started_at)
+        else:
+            self._links.update(scan.links)
+
+    def _deletions(self, scan: Scan, is_explicit: bool) -> Iterator[list[Observation]]:
+        missing = [path for path, _ in scan.missing if path not in scan.unlisted]
+        held = None if is_explicit else judge(scan, self._root.id, self._root.path, self._known)
+        if held is not None and scan.deferred and not self._is_postponed:
+            # Some files are still being written: perhaps the missing ones under another name. Look again soon.
+            self._is_postponed = True
+            self._want(scan.top, self._clock() + 2 * self._settings.timings.unclosed_s, is_explicit=False)
+            missing = []
+        else:
+            self._is_postponed = False
+            if not scan.top or held is not None:
+                self.progress = replace(self.progress, held=held)
+            if held is not None:
+                missing = []
+        gone = scan.confirmed(scan.ignored + missing)
+        while batch := list(islice(gone, _FRESH_FINDS)):
+            if not self._guard.is_there():
+                self._check_at = 0.0
+                return
+            yield self._stamped(batch, is_fresh=False)
+
+    def _finish(self, scan: Scan, started_at: float) -> None:
+        now = self._clock()
+        self._links = scan.links
+        self._guard.after_scan(scan.folders)
+        seconds = now - started_at
+        # Where events are missing, or documents are held, the next look comes sooner; never most of the time.
+        is_calm = self._guard.hearing.is_watching and self.progress.held is None
+        soon_s = min(self._settings.rescan_s, max(self._settings.scan_only_s, 10 * seconds))
+        self._rescan_at = now + (self._settings.rescan_s if is_calm else soon_s)
+        self._count(scan, is_scanning=False)
+        self.progress = replace(
+            self.progress, scans=self.progress.scans + 1, last_scan_at=now, last_scan_s=max(seconds, 0.0)
+        )
+
+    def _count(self, scan: Scan, *, is_scanning: bool) -> None:
+        self.progress = replace(
+            self.progress,
+            is_scanning=is_scanning,
+            files=scan.files,
+            folders=len(scan.folders),
+            unlisted=len(scan.unlisted),
+        )
+
+    def _stamped(self, found: list[Observation], *, is_fresh: bool) -> list[Observation]:
+        now = self._clock()
+        return [replace(one, seen_at=now, stable_at=now, fresh=is_fresh) for one in found]
+
+    def _defer(self, path: bytes, stat: Stat) -> bool:
+        """Leaves a file that changed a moment ago to the slot of its path: it may still be written."""
+        if path in self._settle:
+            return True
+        age_s = self._clock() - stat.ctime_ns / 1e9
+        if not -_CLOCK_SLACK_S <= age_s < self._settings.timings.unclosed_s:
+            return False
+        self._settle.note(path, Kind.CREATED, self._clock())
+        return True

@@ -1,0 +1,69 @@
+"""A catalog in a dictionary for the watch tests: stricter than the real one about who asks what."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+import pytest
+
+from ragd.domain.changes import Action, Known, Observation
+from ragd.plan.reconcile import reconcile
+from ragd.watch.scan import StatRow
+
+
+@dataclass
+class DictCatalog:
+    """Documents by path; `tell` commits observations as the daemon does, through reconcile."""
+
+    documents: dict[bytes, Known] = field(default_factory=dict)
+    reasons: dict[bytes, str] = field(default_factory=dict)
+    told: list[Observation] = field(default_factory=list)
+    actions: list[tuple[Action, bytes]] = field(default_factory=list)
+
+    def known_stats(self, root_id: int, folder: bytes) -> Iterable[StatRow]:
+        for path, known in self.documents.items():
+            above, _, name = path.rpartition(b"/")
+            if above == folder:
+                stat = known.stat
+                size = -1 if known.is_failed and known.content_hash is None else stat.size_bytes
+                yield name, size, stat.mtime_ns, stat.ctime_ns, stat.inode
+
+    def known_folders(self, root_id: int, below: bytes = b"") -> Iterable[bytes]:
+        folders = {path.rpartition(b"/")[0] for path in self.documents}
+        return [one for one in folders if not below or one == below or one.startswith(below + b"/")]
+
+    def known_path(self, root_id: int, path: bytes) -> Known | None:
+        return self.documents.get(path)
+
+    def document_count(self, root_id: int) -> int:
+        return len(self.documents)
+
+    def tell(self, root_id: int, observations: Sequence[Observation]) -> None:
+        assert 0 < len(observations) <= 256
+        self.told += observations
+        for change in reconcile(observations, self.documents):
+            self._commit(change.action, change.observation)
+
+    def _commit(self, action: Action, seen: Observation) -> None:
+        if action is Action.NOTHING:
+            return
+        self.actions.append((action, seen.path))
+        self.reasons.pop(seen.path, None)
+        if action is Action.DELETE:
+            del self.documents[seen.path]
+            return
+        assert seen.stat is not None
+        if seen.problem:
+            self.reasons[seen.path] = seen.problem
+        self.documents[seen.path] = Known(1, seen.path, seen.stat, seen.content_hash, bool(seen.problem))
+
+    @property
+    def paths(self) -> set[bytes]:
+        """Documents that are not failed."""
+        return {path for path, known in self.documents.items() if not known.is_failed}
+
+
+@pytest.fixture
+def catalog() -> DictCatalog:
+    return DictCatalog()
