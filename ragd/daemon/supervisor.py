@@ -1,0 +1,240 @@
+"""Keeps the daemon's children alive: its worker processes and its private Redis, restarted with patience."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final, Protocol
+
+from ragd.domain.errors import BrokerUnavailable, RagdError
+from ragd.jobs.launch import bound_to_this_process
+
+_LOG = logging.getLogger("ragd.daemon")
+_REMOTE_EVERY_S: Final = 5.0
+
+
+class Server(Protocol):
+    """The private Redis, as far as it is kept alive."""
+
+    def is_running(self) -> bool: ...
+
+    def start(self) -> None: ...
+
+    def stop(self) -> None: ...
+
+
+class Reclaims(Protocol):
+    """Takes back the jobs of dead workers."""
+
+    def process_died(self, queue: str, pid: int) -> int: ...
+
+    def step(self, alive: Sequence[str] = ()) -> int: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """How fast what dies is started again: `first_s`, doubled each time up to `most_s`, all seconds.
+
+    A child that lived for `healthy_s` starts anew with `first_s`.
+    """
+
+    first_s: float = 0.1
+    most_s: float = 30.0
+    healthy_s: float = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class ChildFacts:
+    """One child for `ragd status`: `state` is `running`, `waiting` (to be started again in `wait_s`) or `stopped`."""
+
+    kind: str
+    pid: int | None
+    state: str
+    deaths: int
+    wait_s: float
+    last_end: str
+
+
+@dataclass(slots=True)
+class _Child:
+    """One place for a process, and what became of those that filled it."""
+
+    kind: str
+    process: subprocess.Popen[bytes] | None = None
+    started_at: float = 0.0
+    start_after: float = 0.0
+    pause_s: float = 0.0
+    deaths: int = 0
+    last_end: str = ""
+    unclaimed: list[int] = field(default_factory=list)
+
+
+class Supervisor:
+    """Starts, watches and stops the children; `step` does one round and never waits.
+
+    Call everything from one thread that lives as long as the process, because children are bound to it
+    and die with it. `command` is a worker's command line for a kind; its output goes where ours goes.
+    """
+
+    def __init__(
+        self,
+        counts: Mapping[str, int],
+        command: Callable[[str], Sequence[str]],
+        reclaims: Reclaims,
+        *,
+        server: Server | None = None,
+        environment: Mapping[str, str] | None = None,
+        patience: Patience | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._children = [_Child(kind) for kind, count in counts.items() for _ in range(count)]
+        self._command, self._reclaims, self._server = command, reclaims, server
+        self._environment = environment
+        self._patience = patience or Patience()
+        self._clock = clock
+        self._redis = _Child("redis")
+        self._remote_at = clock() + _REMOTE_EVERY_S
+        self._is_stopping = False
+
+    @property
+    def is_healthy(self) -> bool:
+        """True while Redis and every worker run; what the service manager's watchdog is fed by."""
+        server_runs = self._server is None or self._server.is_running()
+        return server_runs and all(c.process is not None and c.process.poll() is None for c in self._children)
+
+    def step(self) -> None:
+        """One round: Redis first, then the dead are noticed and reclaimed, then the missing are started."""
+        if self._is_stopping or not self._keep_server():
+            return
+        for child in self._children:
+            self._notice_end(child)
+        self._reclaim()
+        for child in self._children:
+            if child.process is None and self._clock() >= child.start_after:
+                self._start(child)
+
+    def stop(self, *, budget_s: float = 10.0) -> None:
+        """Ends the workers: SIGTERM lets the job at work finish, SIGKILL after `budget_s`. Redis is left running."""
+        self._is_stopping = True
+        running = [child for child in self._children if child.process is not None]
+        for child in running:
+            _signal(child, signal.SIGTERM)
+        deadline = self._clock() + budget_s
+        for child in running:
+            process = child.process
+            if process is None:
+                continue
+            try:
+                process.wait(max(0.0, deadline - self._clock()))
+            except subprocess.TimeoutExpired:
+                _LOG.warning("worker_killed kind=%s pid=%d after_s=%g", child.kind, process.pid, budget_s)
+                process.kill()
+                process.wait()
+            child.process, child.last_end = None, _ending(process.returncode)
+
+    def status(self) -> tuple[ChildFacts, ...]:
+        """Every child, Redis (when it is ours) first."""
+        now = self._clock()
+        children = [*([self._redis] if self._server is not None else []), *self._children]
+        return tuple(self._facts(child, now) for child in children)
+
+    def _keep_server(self) -> bool:
+        if self._server is None or self._server.is_running():
+            return True
+        child, now = self._redis, self._clock()
+        if not child.start_after:
+            self._plan_restart(child, "it died")
+        if now < child.start_after:
+            return False
+        try:
+            self._server.start()
+        except RagdError as error:
+            self._plan_restart(child, str(error))
+            return False
+        child.started_at, child.start_after = now, 0.0
+        _LOG.info("redis_started deaths=%d", child.deaths)
+        return True
+
+    def _notice_end(self, child: _Child) -> None:
+        process = child.process
+        if process is None or process.poll() is None:
+            return
+        child.process = None
+        child.unclaimed.append(process.pid)
+        self._plan_restart(child, _ending(process.returncode))
+
+    def _plan_restart(self, child: _Child, why: str) -> None:
+        now = self._clock()
+        was_healthy = child.started_at and now - child.started_at >= self._patience.healthy_s
+        child.pause_s = (
+            self._patience.first_s
+            if was_healthy or not child.pause_s
+            else min(child.pause_s * 2, self._patience.most_s)
+        )
+        child.deaths += 1
+        child.last_end = why
+        child.start_after = now + child.pause_s
+        _LOG.warning("child_died kind=%s reason=%s again_in_s=%g", child.kind, why, child.pause_s)
+
+    def _reclaim(self) -> None:
+        try:
+            for child in self._children:
+                while child.unclaimed:
+                    self._reclaims.process_died(child.kind, child.unclaimed[0])
+                    child.unclaimed.pop(0)
+            if self._clock() >= self._remote_at:
+                self._remote_at = self._clock() + _REMOTE_EVERY_S
+                self._reclaims.step()
+        except BrokerUnavailable as error:
+            _LOG.info("reclaim_waits reason=%s", error)
+
+    def _start(self, child: _Child) -> None:
+        child.process = subprocess.Popen(
+            bound_to_this_process(self._command(child.kind)),
+            stdin=subprocess.DEVNULL,
+            env=None if self._environment is None else dict(self._environment),
+            start_new_session=True,  # a Ctrl-C in the terminal is for the daemon, which stops them in order
+        )
+        child.started_at = self._clock()
+        _LOG.info("worker_launched kind=%s pid=%d", child.kind, child.process.pid)
+
+    def _facts(self, child: _Child, now: float) -> ChildFacts:
+        if child is self._redis:
+            is_running = self._server is not None and self._server.is_running()
+            pid = getattr(self._server, "pid", None)
+        else:
+            is_running = child.process is not None and child.process.poll() is None
+            pid = child.process.pid if child.process is not None else None
+        state = "running" if is_running else "stopped" if self._is_stopping else "waiting"
+        wait_s = 0.0 if is_running else max(0.0, child.start_after - now)
+        return ChildFacts(child.kind, pid if is_running else None, state, child.deaths, wait_s, child.last_end)
+
+
+def worker_command(*options: str) -> Callable[[str], Sequence[str]]:
+    """The command line of a worker by its kind, `ragd worker KIND` and `options`, in this very interpreter."""
+    return lambda kind: (sys.executable, "-P", "-m", "ragd", "worker", kind, *options)
+
+
+def worker_environment(redis_url: str, api_key: str, base: Mapping[str, str]) -> dict[str, str]:
+    """The environment of workers: a URL may hold a password, and the process list is for everybody to read."""
+    secret = {"RAGD_EMBED__API_KEY": api_key} if api_key else {}
+    return {**base, "RAGD_REDIS__URL": redis_url, **secret}
+
+
+def _signal(child: _Child, number: signal.Signals) -> None:
+    if child.process is not None and child.process.poll() is None:
+        child.process.send_signal(number)
+
+
+def _ending(status: int) -> str:
+    if status >= 0:
+        return f"exit status {status}"
+    try:
+        return f"signal {signal.Signals(-status).name}"
+    except ValueError:
+        return f"signal {-status}"

@@ -1,0 +1,223 @@
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+
+import pytest
+
+from ragd.daemon.supervisor import Patience, Supervisor, worker_command, worker_environment
+from ragd.domain.errors import BrokerUnavailable
+
+SLEEP = (sys.executable, "-I", "-S", "-c", "import time; time.sleep(60)")
+STUBBORN = (
+    sys.executable,
+    "-I",
+    "-S",
+    "-c",
+    "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print(flush=True); time.sleep(60)",
+)
+
+
+@dataclass
+class Clock:
+    now: float = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@dataclass
+class Taken:
+    """Remembers what was to be reclaimed; away as long as told."""
+
+    died: list[tuple[str, int]] = field(default_factory=list)
+    rounds: int = 0
+    is_away: bool = False
+
+    def process_died(self, queue: str, pid: int) -> int:
+        if self.is_away:
+            raise BrokerUnavailable("away")
+        self.died.append((queue, pid))
+        return 1
+
+    def step(self, alive: Sequence[str] = ()) -> int:
+        self.rounds += 1
+        return 0
+
+
+@dataclass
+class Server:
+    """A Redis that runs or not, and starts or not, as told."""
+
+    runs: bool = True
+    refuses: bool = False
+    starts: int = 0
+
+    def is_running(self) -> bool:
+        return self.runs
+
+    def start(self) -> None:
+        if self.refuses:
+            raise BrokerUnavailable("no program")
+        self.runs, self.starts = True, self.starts + 1
+
+    def stop(self) -> None:
+        self.runs = False
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def taken() -> Taken:
+    return Taken()
+
+
+Build = Callable[..., Supervisor]
+
+
+@pytest.fixture
+def build(clock: Clock, taken: Taken) -> Iterator[Build]:
+    made: list[Supervisor] = []
+
+    def make(**options: object) -> Supervisor:
+        given: dict[str, object] = {"counts": {"extract": 1}, "command": lambda kind: SLEEP, **options}
+        supervisor = Supervisor(reclaims=taken, clock=clock, **given)  # type: ignore[arg-type] # the test's own words
+        made.append(supervisor)
+        return supervisor
+
+    yield make
+    for supervisor in made:
+        supervisor.stop(budget_s=0)
+
+
+def kill(supervisor: Supervisor, place: int = 0) -> int:
+    pid = supervisor.status()[place].pid
+    assert pid is not None
+    os.kill(pid, signal.SIGKILL)
+    os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
+    return pid
+
+
+def test_as_many_workers_run_as_were_asked_for(build: Build) -> None:
+    supervisor = build(counts={"extract": 1, "embed": 2})
+    assert not supervisor.is_healthy
+    supervisor.step()
+    assert [(child.kind, child.state) for child in supervisor.status()] == [
+        ("extract", "running"),
+        ("embed", "running"),
+        ("embed", "running"),
+    ]
+    assert supervisor.is_healthy
+
+
+def test_a_killed_worker_is_reclaimed_at_once_and_started_again_after_a_pause(
+    build: Build, clock: Clock, taken: Taken
+) -> None:
+    supervisor = build(patience=Patience(first_s=1, most_s=8))
+    supervisor.step()
+    pid = kill(supervisor)
+    assert not supervisor.is_healthy
+    supervisor.step()
+    assert taken.died == [("extract", pid)]
+    assert (supervisor.status()[0].state, supervisor.status()[0].last_end) == ("waiting", "signal SIGKILL")
+    clock.now += 1
+    supervisor.step()
+    assert supervisor.status()[0].state == "running"
+    assert supervisor.status()[0].deaths == 1
+
+
+def test_the_pause_doubles_up_to_the_most_and_a_healthy_life_starts_it_over(build: Build, clock: Clock) -> None:
+    supervisor = build(patience=Patience(first_s=1, most_s=4, healthy_s=60))
+    pauses = []
+    for lived_s in (0, 0, 0, 0, 60):
+        supervisor.step()
+        clock.now += lived_s
+        kill(supervisor)
+        supervisor.step()
+        pauses.append(supervisor.status()[0].wait_s)
+        clock.now += pauses[-1]
+    assert pauses == [1, 2, 4, 4, 1]
+
+
+def test_what_a_dead_worker_held_is_reclaimed_once_redis_is_back(build: Build, taken: Taken) -> None:
+    supervisor = build()
+    supervisor.step()
+    taken.is_away = True
+    pid = kill(supervisor)
+    supervisor.step()
+    assert taken.died == []
+    taken.is_away = False
+    supervisor.step()
+    assert taken.died == [("extract", pid)]
+
+
+def test_workers_elsewhere_are_looked_after_every_few_seconds(build: Build, clock: Clock, taken: Taken) -> None:
+    supervisor = build(counts={})
+    supervisor.step()
+    clock.now += 5
+    supervisor.step()
+    supervisor.step()
+    assert taken.rounds == 1
+
+
+def test_a_dead_redis_is_started_again_before_anything_else(build: Build, clock: Clock) -> None:
+    server = Server()
+    supervisor = build(server=server, patience=Patience(first_s=1))
+    server.runs = False
+    supervisor.step()
+    assert (server.starts, supervisor.status()[0].state, supervisor.status()[1].state) == (0, "waiting", "waiting")
+    clock.now += 1
+    supervisor.step()
+    assert server.starts == 1
+    assert supervisor.is_healthy
+
+
+def test_a_redis_that_does_not_start_is_tried_again_with_patience(build: Build, clock: Clock) -> None:
+    server = Server(runs=False, refuses=True)
+    supervisor = build(server=server, patience=Patience(first_s=1, most_s=30))
+    supervisor.step()
+    clock.now += 1
+    supervisor.step()
+    redis = supervisor.status()[0]
+    assert (redis.kind, redis.last_end, redis.wait_s, redis.deaths) == ("redis", "no program", 2, 2)
+    server.refuses = False
+    clock.now += 2
+    supervisor.step()
+    assert server.starts == 1
+
+
+def test_stopping_ends_the_workers_in_order(build: Build) -> None:
+    supervisor = build(counts={"extract": 2})
+    supervisor.step()
+    supervisor.stop()
+    assert {(child.state, child.last_end) for child in supervisor.status()} == {("stopped", "signal SIGTERM")}
+    supervisor.step()
+    assert all(child.pid is None for child in supervisor.status())
+
+
+def test_a_worker_that_does_not_stop_in_time_is_killed(build: Build, caplog: pytest.LogCaptureFixture) -> None:
+    supervisor = build(command=lambda kind: STUBBORN)
+    supervisor.step()
+    pid = supervisor.status()[0].pid
+    assert pid is not None
+    supervisor.stop(budget_s=0)
+    assert supervisor.status()[0].pid is None
+    with pytest.raises(ProcessLookupError):
+        os.kill(pid, 0)
+
+
+def test_a_password_is_in_the_environment_and_not_on_the_command_line() -> None:
+    command = worker_command("--state", "/s")("embed")
+    assert command[1:] == ("-P", "-m", "ragd", "worker", "embed", "--state", "/s")
+    environment = worker_environment("redis://:secret@h/0", "key", {"PATH": "/bin"})
+    assert environment == {
+        "PATH": "/bin",
+        "RAGD_REDIS__URL": "redis://:secret@h/0",
+        "RAGD_EMBED__API_KEY": "key",
+    }
