@@ -15,7 +15,7 @@ from ragd.jobs.lane import FRESH, new_job, open_queue
 from ragd.jobs.payload import encode, encode_vectors
 
 BODY_TTL_S: Final = 24 * 3600
-_TICK_ID: Final = f"{FRESH}tick"
+_TICK: Final = f"{FRESH}tick"
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,11 +83,14 @@ class Queues:
         self._answer("trouble", trouble.batch_id, encode(trouble))
 
     def tick(self) -> None:
-        """Queues one turn of the daemon's periodic work, ahead of a backfill's results; nothing while one waits."""
+        """Queues one turn of the daemon's periodic work, ahead of a backfill's results; nothing while one waits.
+
+        One that is being done does not count as waiting: whoever calls gets a turn that begins after the call.
+        """
         with self._broker.reached() as client:
-            is_there = client.exists(f"rq:job:{_TICK_ID}")
-        if not is_there:
-            self._put("index", "tick", _TICK_ID, _TICK_ID, b"")
+            first = cast("list[bytes]", client.lrange(self._queues["index"].key, 0, 15))
+        if not any(job_id.startswith(_TICK.encode()) for job_id in first):
+            self._put("index", "tick", _TICK, f"{_TICK}-{uuid4().hex[:12]}", b"")
 
     def is_alive(self, batch_id: str) -> bool:
         """True while Redis knows the batch: it waits, is worked on, or its answer waits for the daemon."""

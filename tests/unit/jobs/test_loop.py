@@ -19,7 +19,7 @@ from ragd.jobs.hold import Handler, Task
 from ragd.jobs.lane import NamedJob, open_queue
 from ragd.jobs.loop import Ending, WorkerOptions, run_worker
 from ragd.jobs.queue import Queues
-from ragd.jobs.roll import workers
+from ragd.jobs.roll import WorkerFacts, workers
 
 
 def batch(name: str, *, fresh: bool = False) -> ExtractBatch:
@@ -38,7 +38,7 @@ def test_a_job_is_run_once_and_leaves_nothing_behind(broker: Broker, queues: Que
         ("extract", "bulk-a", 1, False)
     ]
     assert b"bulk-a" in seen[0].body
-    assert {key for key in broker.connection.keys("*") if not key.startswith(b"rq:queues")} == set()
+    assert set(broker.connection.keys("*")) <= {b"rq:queues"}
 
 
 def test_fresh_jobs_go_first_and_keep_their_order_among_themselves(broker: Broker, queues: Queues) -> None:
@@ -71,7 +71,8 @@ def test_a_job_itself_never_resolves_a_name_a_callback_or_an_address(broker: Bro
     rq_queue = Queue("extract", connection=broker.connection, serializer=JSONSerializer)
     rq_queue.enqueue("os.getpid", job_id="evil", meta={"a": 1})
     hostile = {"success_callback_name": "os.abort", "failure_callback_name": "os.abort", "webhooks": '[{"url": "x"}]'}
-    broker.connection.hset("rq:job:evil", mapping=dict(hostile))
+    for name, value in hostile.items():
+        broker.connection.hset("rq:job:evil", name, value)
     job: Job = NamedJob.fetch("evil", connection=broker.connection, serializer=JSONSerializer)
     assert (job.success_callback, job.failure_callback, job.stopped_callback, job.webhooks) == (None, None, None, [])
     with pytest.raises(JobRefused, match=r"'os\.getpid', and names are never imported"):
@@ -152,9 +153,9 @@ def test_other_settings_end_the_loop_and_put_the_job_back(broker: Broker, queues
 
 
 def test_a_worker_is_on_the_roll_while_it_works_and_not_after(broker: Broker, queues: Queues) -> None:
-    seen = []
+    seen: list[WorkerFacts] = []
     queues.extract(batch("a"))
-    work(broker, lambda task: seen.extend(workers(broker)), name="")
+    work(broker, lambda task: seen.extend(workers(broker)))
     assert [(facts.queue, facts.pid, facts.is_busy) for facts in seen] == [("extract", os.getpid(), True)]
     assert workers(broker) == ()
 
