@@ -49,7 +49,7 @@ def test_the_only_chunk_with_a_word_is_certain() -> None:
 def test_scores_that_are_alike_yield_to_scores_that_stand_apart() -> None:
     alike = _scored(*(0.50 - at / 1000 for at in range(100)))
     apart = _scored(0.9, *(0.3 - at / 1000 for at in range(99)))
-    assert confidence(alike, 0) < 0.1 < 0.9 < confidence(apart, 0)
+    assert confidence(alike, 0) < 0.1 < 0.8 < confidence(apart, 0)
 
 
 def test_confidence_ignores_shift_and_scale() -> None:

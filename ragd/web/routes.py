@@ -1,0 +1,144 @@
+"""The addresses of `/v1`: each asks the daemon behind it and answers in the shapes of `web/schema`."""
+
+# Annotations are evaluated here, not kept as text: FastAPI must see the dependency a closure names.
+import time
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, FastAPI, Query, Request
+from fastapi.routing import APIRoute
+
+from ragd.domain.search import Query as Search
+from ragd.search.filters import parse_filters
+from ragd.web import faults
+from ragd.web.backend import Backend, Json
+from ragd.web.guard import Guard
+from ragd.web.schema import (
+    DocumentsAnswer,
+    DocumentsParams,
+    ErrorAnswer,
+    ReceiptsAnswer,
+    ReceiptsParams,
+    RescanAnswer,
+    RescanBody,
+    RetryAnswer,
+    RetryBody,
+    SearchAnswer,
+    SearchParams,
+    StatusAnswer,
+    VerifyAnswer,
+    VerifyBody,
+)
+from ragd.web.waiting import Waiting
+
+
+def create_app(backend: Backend, version: str, *, default_limit: int = 10) -> FastAPI:
+    """The HTTP application over one daemon; `default_limit` is the number of hits when a search does not say."""
+    app = _Application(
+        title="ragd",
+        summary="Search folders that are indexed as they change.",
+        version=version,
+        openapi_url="/v1/openapi.json",
+        # Both pages load scripts from elsewhere.
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+        telemetry={"tracing": False, "metrics": False, "logs": False},
+        generate_unique_id_function=_operation,
+        responses={"4XX": {"model": ErrorAnswer}, "5XX": {"model": ErrorAnswer}},
+    )
+    faults.install(app)
+    app.add_middleware(Guard)
+    app.include_router(_search(backend, default_limit), prefix="/v1")
+    app.include_router(_reading(backend), prefix="/v1")
+    app.include_router(_acting(backend), prefix="/v1")
+    return app
+
+
+class _Application(FastAPI):
+    def openapi(self) -> dict[str, Any]:
+        """The OpenAPI document, without the validation answer (422) that ragd never gives."""
+        if self.openapi_schema is None:
+            document = super().openapi()
+            for path in document["paths"].values():
+                for operation in path.values():
+                    operation["responses"].pop("422", None)
+            for name in ("HTTPValidationError", "ValidationError"):
+                document["components"]["schemas"].pop(name, None)
+            self.openapi_schema = document
+        return self.openapi_schema
+
+
+def _operation(route: APIRoute) -> str:
+    return route.name
+
+
+def _search(backend: Backend, default_limit: int) -> APIRouter:
+    router = APIRouter(tags=["search"])
+    waiting = Waiting(backend)
+
+    async def waited(asked: Annotated[SearchParams, Query()], request: Request) -> SearchParams:
+        if asked.after:
+            await waiting.until_searchable(asked.after, asked.timeout_s, request)
+        return asked
+
+    @router.get("/search", response_model=SearchAnswer)
+    def search(asked: Annotated[SearchParams, Depends(waited)]) -> Json:
+        """Searches; with `after`, once that change is searchable."""
+        filters = parse_filters(
+            collections=asked.collection,
+            folders=asked.folder,
+            globs=asked.glob,
+            types=asked.type,
+            modified_after=asked.modified_after,
+            modified_before=asked.modified_before,
+            now=time.time(),
+        )
+        limit = default_limit if asked.limit is None else asked.limit
+        return backend.search(Search(text=asked.q, mode=asked.mode, limit=limit, filters=filters))
+
+    return router
+
+
+def _reading(backend: Backend) -> APIRouter:
+    router = APIRouter(tags=["state"])
+
+    @router.get("/status", response_model=StatusAnswer)
+    def status() -> Json:
+        """How the daemon is: ready, indexing or degraded, and why."""
+        return backend.status()
+
+    @router.get("/documents", response_model=DocumentsAnswer)
+    def documents(asked: Annotated[DocumentsParams, Query()]) -> Json:
+        """Documents and where each stands, a page at a time."""
+        return backend.documents(
+            state=asked.state, collection=asked.collection, path=asked.path, limit=asked.limit, cursor=asked.cursor
+        )
+
+    @router.get("/receipts", response_model=ReceiptsAnswer)
+    def receipts(asked: Annotated[ReceiptsParams, Query()]) -> Json:
+        """The way of recent changes, step by step, newest first."""
+        return backend.receipts(path=asked.path, limit=asked.limit, pending=asked.pending)
+
+    return router
+
+
+def _acting(backend: Backend) -> APIRouter:
+    router = APIRouter(tags=["actions"])
+
+    @router.post("/retry", response_model=RetryAnswer)
+    def retry(asked: RetryBody) -> Json:
+        """Takes failed documents up again."""
+        return {"retried": backend.retry(asked.paths)}
+
+    @router.post("/rescan", response_model=RescanAnswer)
+    def rescan(asked: RescanBody) -> Json:
+        """Starts a scan; its findings become receipts."""
+        backend.rescan(asked.folder, asked.delete_missing)
+        return {"started": True}
+
+    @router.post("/verify", response_model=VerifyAnswer)
+    def verify(asked: VerifyBody) -> Json:
+        """Compares catalog and index, and makes them equal when asked."""
+        return backend.verify(asked.repair)
+
+    return router

@@ -1,0 +1,107 @@
+"""Runs the application in a thread of the daemon, on its sockets, until it is told to stop."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+import threading
+from pathlib import Path
+
+import uvicorn
+from starlette.types import ASGIApp
+
+from ragd.web.listen import tcp_listener, unix_listener
+
+# A query of 8192 characters is at most 98 kB once percent-encoded, more than h11's own limit.
+_MAX_HEAD_BYTES = 128 * 1024
+
+
+class Server:
+    """HTTP on a Unix socket and, when `tcp` is not empty, on a loopback address; in a thread of its own.
+
+    It takes no signals and writes no access log. One start and one stop each.
+    """
+
+    def __init__(self, app: ASGIApp, socket: Path, tcp: str = "") -> None:
+        self._path = socket
+        self._tcp = tcp
+        self._uvicorn = _Uvicorn(_config(app))
+        self._thread: threading.Thread | None = None
+        self._inode: int | None = None
+        self.tcp_port: int | None = None
+
+    def start(self) -> None:
+        """Returns when requests are accepted. Raises PathInvalid, StateLocked or ConfigInvalid."""
+        listeners = [unix_listener(self._path)]
+        self._inode = self._path.stat().st_ino
+        try:
+            if self._tcp:
+                listeners.append(tcp_listener(self._tcp))
+                self.tcp_port = listeners[1].getsockname()[1]
+        except BaseException:
+            listeners[0].close()
+            self._remove_socket()
+            raise
+        # A daemon thread: a request that hangs must not keep the process from ending.
+        self._thread = threading.Thread(target=self._serve, args=(listeners,), name="http", daemon=True)
+        self._thread.start()
+        self._uvicorn.settled.wait()
+        if not self._uvicorn.started:
+            raise RuntimeError("the HTTP server ended before it accepted requests")
+
+    def stop(self, timeout_s: float = 5.0) -> None:
+        """Lets requests in flight finish for up to `timeout_s`, then drops them; safe to call twice."""
+        thread = self._thread
+        if thread is None:
+            return
+        # Removed first: a client that comes now sees that nobody is here, not a refusal.
+        self._remove_socket()
+        self._uvicorn.config.timeout_graceful_shutdown = max(1, round(timeout_s))
+        self._uvicorn.should_exit = True
+        thread.join(timeout_s + 1.0)
+        if thread.is_alive():
+            self._uvicorn.force_exit = True
+            thread.join(1.0)
+        self._thread = None
+
+    def _serve(self, listeners: list[socket.socket]) -> None:
+        try:
+            self._uvicorn.run(sockets=listeners)
+        finally:
+            self._uvicorn.settled.set()
+            for listener in listeners:
+                listener.close()
+
+    def _remove_socket(self) -> None:
+        with contextlib.suppress(OSError):
+            if os.lstat(self._path).st_ino == self._inode:
+                self._path.unlink()
+
+
+class _Uvicorn(uvicorn.Server):
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.settled = threading.Event()
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets=sockets)
+        self.settled.set()
+
+
+def _config(app: ASGIApp) -> uvicorn.Config:
+    return uvicorn.Config(
+        app,
+        loop="asyncio",
+        http="h11",
+        ws="none",
+        lifespan="off",
+        interface="asgi3",
+        log_config=None,
+        log_level="warning",
+        access_log=False,
+        proxy_headers=False,
+        server_header=False,
+        h11_max_incomplete_event_size=_MAX_HEAD_BYTES,
+        timeout_keep_alive=60,
+    )

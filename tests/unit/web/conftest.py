@@ -1,0 +1,150 @@
+"""A backend that answers from values, strict about what it is asked, and the real server in front of it."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import httpx
+import pytest
+
+from ragd.domain.errors import EncoderFailed, NotFound, TimedOut
+from ragd.domain.search import Query
+from ragd.web.routes import create_app
+from ragd.web.server import Server
+
+HIT: dict[str, object] = {
+    "chunk_id": 7,
+    "collection": "notes",
+    "root": "/notes",
+    "path": "guide/a.md",
+    "title": "A",
+    "heading": "A > B",
+    "page": None,
+    "start": 0,
+    "end": 18,
+    "text": "beavers build dams",
+    "score": 0.5,
+    "parts": {"words": 2.0, "words_rank": 1.0},
+    "modified_at": 1000.5,
+}
+
+STATUS: dict[str, object] = {
+    "state": "ready",
+    "reasons": [],
+    "documents": {"pending": 0, "text": 0, "searchable": 1, "failed": 0},
+    "chunks": {"total": 1, "with_vectors": 1},
+    "index": {"kind": "exact"},
+    "queues": {},
+    "workers": [],
+    "watch": [],
+    "redis": {},
+    "model": {},
+    "version": "9.9",
+    "uptime_s": 1.5,
+    "progress": {},
+}
+
+
+class Shelf:
+    """A Backend of fixed answers that notes what it was asked; receipt 5 is searchable once `done` is set."""
+
+    def __init__(self) -> None:
+        self.asked: list[object] = []
+        self.done = threading.Event()
+
+    def search(self, query: Query) -> Mapping[str, object]:
+        self.asked.append(query)
+        if query.text == "bug":
+            raise ZeroDivisionError("a secret detail")
+        if query.text == "down":
+            raise EncoderFailed("the endpoint is down", hint="wait")
+        return {
+            "query": query.text,
+            "mode": query.mode.value,
+            "took_ms": 1.0,
+            "freshness": {"pending": 0, "words_only": 0, "is_current": True},
+            "notes": [],
+            "hits": [HIT],
+        }
+
+    def status(self) -> Mapping[str, object]:
+        return STATUS
+
+    def documents(
+        self, *, state: str | None, collection: str | None, path: str | None, limit: int, cursor: str | None
+    ) -> Mapping[str, object]:
+        self.asked.append((state, collection, path, limit, cursor))
+        return {"documents": [], "next": "c2"}
+
+    def receipts(self, *, path: str | None, limit: int, pending: bool | None) -> Mapping[str, object]:
+        self.asked.append((path, limit, pending))
+        return {"receipts": []}
+
+    def retry(self, paths: Sequence[str] | None) -> int:
+        self.asked.append(paths)
+        if paths == ["missing.md"]:
+            raise NotFound("no failed document missing.md", hint="see ragd failed")
+        return 3
+
+    def rescan(self, folder: str | None, delete_missing: bool) -> None:
+        self.asked.append((folder, delete_missing))
+
+    def verify(self, repair: bool) -> Mapping[str, object]:
+        self.asked.append(repair)
+        return {
+            "clean": True,
+            "catalog_chunks": 1,
+            "index_chunks": 1,
+            "missing": [],
+            "ghosts": [],
+            "differing": [],
+            "repaired": repair,
+            "seconds": 0.1,
+        }
+
+    def latest_receipt(self) -> int | None:
+        return 5
+
+    def wait_for(self, receipt: int, timeout_s: float) -> None:
+        self.asked.append(("wait", receipt))
+        if receipt != 5:
+            raise NotFound(f"no receipt {receipt}", hint="see ragd receipts")
+        if not self.done.wait(timeout_s):
+            raise TimedOut("not yet")
+
+
+@pytest.fixture
+def shelf() -> Shelf:
+    return Shelf()
+
+
+@pytest.fixture
+def socket_path() -> Iterator[Path]:
+    # A Unix socket's path is short; pytest's own folders need not be.
+    with TemporaryDirectory(prefix="ragd") as folder:
+        yield Path(folder) / "ragd.sock"
+
+
+@pytest.fixture
+def server(shelf: Shelf, socket_path: Path) -> Iterator[Server]:
+    running = Server(create_app(shelf, "9.9"), socket_path, "127.0.0.1:0")
+    running.start()
+    yield running
+    shelf.done.set()
+    running.stop(2.0)
+
+
+@pytest.fixture
+def client(server: Server, socket_path: Path) -> Iterator[httpx.Client]:
+    transport = httpx.HTTPTransport(uds=str(socket_path))
+    with httpx.Client(transport=transport, base_url="http://ragd", timeout=10) as made:
+        yield made
+
+
+@pytest.fixture
+def tcp(server: Server) -> Iterator[httpx.Client]:
+    with httpx.Client(base_url=f"http://127.0.0.1:{server.tcp_port}", timeout=10, trust_env=False) as made:
+        yield made
