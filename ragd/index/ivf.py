@@ -104,25 +104,32 @@ class IvfIndex:
 
         Raises ValueError for wrong shapes, negative ids or vectors that are not finite, RuntimeError before `fit`.
         """
-        self._insert(*checked_rows(ids, vectors, self._dimension), threads=SERVING_THREADS)
-
-    def fill(self, ids: Ids, vectors: Vectors | HalfVectors) -> None:
-        """Does as `upsert`, with the threads of a build: for an index that nobody searches yet."""
-        self._insert(*checked_rows(ids, vectors, self._dimension), threads=building_threads())
-
-    def _insert(self, ids: Ids, rows: Vectors, *, threads: int) -> None:
-        index = self._fitted()
-        with faiss_threads(threads):
-            # The costly part, outside the latch: centroids stay as they were fitted.
-            cosines, lists = index.quantizer.search(rows, 1) if ids.size else nothing_found(0, 1)
+        ids, rows = checked_rows(ids, vectors, self._dimension)
+        lists = self._assigned(rows, SERVING_THREADS)
         with faiss_threads(SERVING_THREADS):
             for start in range(0, ids.size, _SLICE_ROWS):
                 part = slice(start, start + _SLICE_ROWS)
                 with self._latch.exclusive:
-                    _replace(index, ids[part], rows[part], lists[part])
+                    _replace(self._faiss, ids[part], rows[part], lists[part])
+
+    def fill(self, ids: Ids, vectors: Vectors | HalfVectors) -> None:
+        """Does as `upsert`, in one piece and with the threads of a build: for an index that nobody searches yet."""
+        ids, rows = checked_rows(ids, vectors, self._dimension)
+        lists = self._assigned(rows, building_threads())
+        with faiss_threads(building_threads()), self._latch.exclusive:
+            _replace(self._faiss, ids, rows, lists)
+
+    def _assigned(self, rows: Vectors, threads: int) -> Ids:
+        """The list of each row: the costly part, done outside the latch, for centroids stay as they were fitted."""
+        if not len(rows):
+            return np.empty(0, np.int64)
+        with faiss_threads(threads):
+            cosines, lists = self._fitted().quantizer.search(rows, 1)
         norms = np.maximum(np.linalg.norm(rows, axis=1), np.finfo(np.float32).tiny)
-        self._inserted += int(ids.size)
+        self._inserted += len(rows)
         self._inserted_cosine_sum += float((cosines[:, 0] / norms).sum())
+        found: Ids = lists[:, 0]
+        return found
 
     def remove(self, ids: Ids) -> int:
         """Removes the rows with these ids, unknown ids ignored; returns how many were there."""
@@ -243,6 +250,8 @@ class IvfIndex:
 
 
 def _replace(index: Any, ids: Ids, rows: Vectors, lists: Ids) -> None:
+    if not ids.size:
+        return
     # Removal first: FAISS would keep the old row of a known id, searchable for ever.
     index.remove_ids(ids)
     rows, lists = np.ascontiguousarray(rows), np.ascontiguousarray(lists)
