@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -116,35 +117,59 @@ class Shelf:
             raise TimedOut("not yet")
 
 
+@dataclass(frozen=True, slots=True)
+class Served:
+    """A running server, what is behind it, and its socket."""
+
+    shelf: Shelf
+    server: Server
+    socket: Path
+
+
+@pytest.fixture(scope="module")
+def served() -> Iterator[Served]:
+    """One server for all tests of a module; what they ask is forgotten between them."""
+    # A Unix socket's path is short; pytest's own folders need not be.
+    with TemporaryDirectory(prefix="ragd") as folder:
+        shelf, path = Shelf(), Path(folder) / "ragd.sock"
+        server = Server(create_app(shelf, "9.9"), path, "127.0.0.1:0")
+        server.start()
+        yield Served(shelf, server, path)
+        shelf.done.set()
+        server.stop(2.0)
+
+
 @pytest.fixture
-def shelf() -> Shelf:
-    return Shelf()
+def shelf(served: Served) -> Shelf:
+    served.shelf.asked.clear()
+    served.shelf.done.clear()
+    return served.shelf
+
+
+@pytest.fixture
+def client(served: Served, shelf: Shelf) -> Iterator[httpx.Client]:
+    transport = httpx.HTTPTransport(uds=str(served.socket))
+    with httpx.Client(transport=transport, base_url="http://ragd", timeout=10) as made:
+        yield made
+
+
+@pytest.fixture
+def tcp(served: Served, shelf: Shelf) -> Iterator[httpx.Client]:
+    with httpx.Client(base_url=f"http://127.0.0.1:{served.server.tcp_port}", timeout=10, trust_env=False) as made:
+        yield made
 
 
 @pytest.fixture
 def socket_path() -> Iterator[Path]:
-    # A Unix socket's path is short; pytest's own folders need not be.
     with TemporaryDirectory(prefix="ragd") as folder:
         yield Path(folder) / "ragd.sock"
 
 
 @pytest.fixture
 def server(shelf: Shelf, socket_path: Path) -> Iterator[Server]:
+    """A server of the test's own, for what changes it."""
     running = Server(create_app(shelf, "9.9"), socket_path, "127.0.0.1:0")
     running.start()
     yield running
     shelf.done.set()
     running.stop(2.0)
-
-
-@pytest.fixture
-def client(server: Server, socket_path: Path) -> Iterator[httpx.Client]:
-    transport = httpx.HTTPTransport(uds=str(socket_path))
-    with httpx.Client(transport=transport, base_url="http://ragd", timeout=10) as made:
-        yield made
-
-
-@pytest.fixture
-def tcp(server: Server) -> Iterator[httpx.Client]:
-    with httpx.Client(base_url=f"http://127.0.0.1:{server.tcp_port}", timeout=10, trust_env=False) as made:
-        yield made

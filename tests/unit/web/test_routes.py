@@ -13,7 +13,6 @@ import httpx
 import pytest
 
 from ragd.domain.search import Filters, Mode, Query
-from ragd.web.server import Server
 from ragd.web.waiting import MAX_WAITERS
 
 
@@ -62,9 +61,9 @@ def test_a_search_that_does_not_say_is_hybrid_with_ten_hits(client: httpx.Client
     assert shelf.asked == [Query("beavers", Mode.HYBRID, 10)]
 
 
-def test_the_longest_chinese_query_fits_into_a_request(server: Server, shelf: Any) -> None:
+def test_the_longest_chinese_query_fits_into_a_request(served: Any, shelf: Any) -> None:
     text = "河" * 8192
-    connection = HTTPConnection("127.0.0.1", server.tcp_port, timeout=10)  # httpx stops at 65,536 characters
+    connection = HTTPConnection("127.0.0.1", served.server.tcp_port, timeout=10)  # httpx stops at 65,536 characters
     connection.request("GET", "/v1/search?q=" + quote(text))
     assert connection.getresponse().status == 200
     connection.close()
