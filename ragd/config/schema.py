@@ -90,7 +90,7 @@ class Split(Section):
         default=120, ge=1, description="A chunk is filled up to at least this many tokens where the text allows."
     )
     max_tokens: int = Field(
-        default=240, ge=8, description="No chunk has more tokens, of the encoder's tokenizer, than this."
+        default=240, ge=8, description="No chunk has more tokens than this, nor more than the encoder sees."
     )
 
     @model_validator(mode="after")
@@ -269,8 +269,6 @@ class Config(BaseSettings):
     @model_validator(mode="after")
     def _fits_together(self) -> Config:
         rules.distinct_collections([(c.name, c.folders) for c in self.collections])
-        if self.embed.max_tokens:
-            rules.at_most("split.max_tokens", self.split.max_tokens, "embed.max_tokens", self.embed.max_tokens)
         rules.socket_length(self.socket_path, self.socket_limit_bytes)
         return self
 

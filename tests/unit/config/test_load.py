@@ -169,7 +169,6 @@ def test_a_mistake_in_the_file_is_named_with_its_line_and_what_is_accepted(
         ("[split]\nmin_tokens = 240", "split.min_tokens (240) must be below split.max_tokens (240)"),
         ("[index]\nexact_below = 100_000", "index.exact_below (100000) must be below index.ivf_above (100000)"),
         ("[search]\nlimit = 200", "search.limit (200) must not be above search.candidates (100)"),
-        ("[embed]\nmax_tokens = 128", "split.max_tokens (240) must not be above embed.max_tokens (128)"),
         ('[embed]\nencoder = "openai"\nmodel = "m"', "embed.url must name the endpoint"),
         ('[embed]\nencoder = "openai"\nurl = "http://h"', "embed.model must name the endpoint's model"),
         ('[embed]\nencoder = "sbert"\nprecision = "int8"', 'embed.precision "int8" is for embed.encoder "onnx"'),

@@ -1,0 +1,167 @@
+"""Talks to the daemon over its Unix socket, with the standard library: a search must not wait for imports."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import socket
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, cast
+from urllib.parse import quote, urlencode
+
+from ragd.domain.errors import DaemonUnreachable, RagdError, TimedOut
+
+START_HINT = "start one with `ragd run FOLDER`"
+DEFAULT_TIMEOUT_S = 60.0
+VERIFY_TIMEOUT_S = 3600.0
+
+Answer = dict[str, Any]
+
+
+class Client:
+    """The `/v1` interface as methods; each returns the answer's JSON object.
+
+    Every method raises DaemonUnreachable when nobody answers, TimedOut when the answer does not come
+    in time, and otherwise the very error that the daemon names.
+    """
+
+    def __init__(self, socket_path: Path, timeout_s: float = DEFAULT_TIMEOUT_S) -> None:
+        self._path = socket_path
+        self._timeout_s = timeout_s
+        self._connection: _UnixConnection | None = None
+
+    def connect(self) -> None:
+        """Opens the connection, so that a missing daemon shows before a question is asked."""
+        if self._connection is None:
+            connection = _UnixConnection(self._path, self._timeout_s)
+            try:
+                connection.connect()
+            except OSError as error:
+                raise self._unreachable(error) from error
+            self._connection = connection
+
+    def close(self) -> None:
+        """Closes the connection; safe to call twice."""
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+    def search(self, *, timeout_s: float | None = None, **parameters: object) -> Answer:
+        """Hits for `q`; see GET /v1/search for the parameters. `timeout_s` bounds the wait for `after`."""
+        patience = None if timeout_s is None else timeout_s + self._timeout_s
+        return self._get("search", {**parameters, "timeout_s": timeout_s}, timeout_s=patience)
+
+    def status(self) -> Answer:
+        """The daemon's state, counts, queues and workers."""
+        return self._get("status", {})
+
+    def documents(self, **parameters: object) -> Answer:
+        """A page of documents: filters `state`, `collection`, `path`; `limit` and `cursor`."""
+        return self._get("documents", parameters)
+
+    def receipts(self, **parameters: object) -> Answer:
+        """The newest receipts: filters `path`, `pending`; `limit`."""
+        return self._get("receipts", parameters)
+
+    def retry(self, paths: Sequence[str] | None) -> Answer:
+        """Tries failed documents again, all of them when `paths` is None."""
+        return self._post("retry", {"paths": None if paths is None else list(paths)})
+
+    def rescan(self, folder: str | None, *, delete_missing: bool) -> Answer:
+        """Walks a folder, or every one, now; `delete_missing` accepts a mass deletion that was held."""
+        return self._post("rescan", {"folder": folder, "delete_missing": delete_missing})
+
+    def verify(self, *, repair: bool = False) -> Answer:
+        """Compares index and catalog, and with `repair` makes them equal."""
+        return self._post("verify", {"repair": repair}, timeout_s=VERIFY_TIMEOUT_S)
+
+    def _get(self, name: str, parameters: Mapping[str, object], timeout_s: float | None = None) -> Answer:
+        given = {key: _parameter(value) for key, value in parameters.items() if value not in (None, "", [], ())}
+        query = urlencode(given, doseq=True, errors="surrogateescape", quote_via=quote)
+        return self._ask("GET", f"/v1/{name}" + (f"?{query}" if query else ""), None, timeout_s)
+
+    def _post(self, name: str, body: Mapping[str, object], timeout_s: float | None = None) -> Answer:
+        return self._ask("POST", f"/v1/{name}", json.dumps(body).encode(), timeout_s)
+
+    def _ask(self, method: str, target: str, body: bytes | None, timeout_s: float | None) -> Answer:
+        self.connect()
+        connection = cast(_UnixConnection, self._connection)
+        connection.patience(timeout_s or self._timeout_s)
+        headers = {"Accept": "application/json"} | ({"Content-Type": "application/json"} if body else {})
+        try:
+            connection.request(method, target, body, headers)
+            response = connection.getresponse()
+            data = response.read()
+        except TimeoutError as error:
+            self.close()
+            raise TimedOut(
+                f"the daemon at {self._path} did not answer in {timeout_s or self._timeout_s:g} s",
+                hint="see what it is doing with `ragd status`",
+            ) from error
+        except (OSError, http.client.HTTPException) as error:
+            self.close()
+            raise DaemonUnreachable(f"the daemon at {self._path} went away: {error}", hint=START_HINT) from error
+        return _answer(response.status, data)
+
+    def _unreachable(self, error: OSError) -> DaemonUnreachable:
+        if isinstance(error, PermissionError):
+            return DaemonUnreachable(
+                f"the daemon's socket {self._path} may not be opened", hint="run as the user that owns the state folder"
+            )
+        if isinstance(error, FileNotFoundError | ConnectionRefusedError | NotADirectoryError):
+            return DaemonUnreachable(f"no daemon answers on {self._path}", hint=START_HINT)
+        return DaemonUnreachable(f"no daemon answers on {self._path}: {error}", hint=START_HINT)
+
+
+class _UnixConnection(http.client.HTTPConnection):
+    """An HTTP connection through a Unix socket."""
+
+    def __init__(self, path: Path, timeout_s: float) -> None:
+        super().__init__("localhost", timeout=timeout_s)
+        self._path = path
+
+    def connect(self) -> None:
+        sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            sock.settimeout(self.timeout)
+            sock.connect(bytes(self._path))
+        except OSError:
+            sock.close()
+            raise
+        self.sock = sock
+
+    def patience(self, timeout_s: float) -> None:
+        """Seconds to wait for the next answer, also after the connection was closed in between."""
+        self.timeout = timeout_s
+        if self.sock is not None:
+            self.sock.settimeout(timeout_s)
+
+
+def _parameter(value: object) -> object:
+    return ("true" if value else "false") if isinstance(value, bool) else value
+
+
+def _answer(status: int, data: bytes) -> Answer:
+    try:
+        body = json.loads(data)
+    except ValueError as error:
+        raise RagdError(f"the daemon answered {status} without JSON", hint="see the daemon's log") from error
+    if status < 400 and isinstance(body, dict):
+        return body
+    told = body.get("error") if isinstance(body, dict) else None
+    if not isinstance(told, dict):
+        raise RagdError(f"the daemon answered {status}: {str(body)[:200]}", hint="see the daemon's log")
+    leaf = leaves().get(str(told.get("code")), RagdError)
+    raise leaf(str(told.get("message", "")), hint=str(told.get("hint", "")))
+
+
+def leaves() -> dict[str, type[RagdError]]:
+    """Every kind of error by its code."""
+    found: dict[str, type[RagdError]] = {}
+    waiting: list[type[RagdError]] = [RagdError]
+    while waiting:
+        kind = waiting.pop()
+        found[kind("").code] = kind
+        waiting.extend(kind.__subclasses__())
+    return found

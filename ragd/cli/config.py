@@ -1,0 +1,134 @@
+"""`ragd config`: what is configured, from where, and a file to start from."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ragd.cli.options import AsJson, ConfigFile, StateFolder
+from ragd.cli.session import configuration, screen, show_json
+from ragd.cli.terminal import safe
+from ragd.domain.errors import NotFound, PathInvalid
+
+if TYPE_CHECKING:
+    from ragd.config.load import Loaded
+
+
+def build() -> typer.Typer:
+    """The commands below `ragd config`."""
+    app = typer.Typer(help="Show, check or write the configuration.", no_args_is_help=True, rich_markup_mode=None)
+    for command in (show, init, path, check):
+        app.command()(command)
+    return app
+
+
+def show(ctx: typer.Context, config: ConfigFile = None, state: StateFolder = None, as_json: AsJson = False) -> None:
+    """Print every value with its origin: a default, a line of the file, a variable or a flag.
+
+    Secrets and passwords are masked.
+    """
+    loaded = configuration(ctx, config, state)
+    values = _values(loaded)
+    if as_json:
+        show_json(
+            {
+                "file": str(loaded.file) if loaded.file else None,
+                "values": {
+                    name: {
+                        "value": value,
+                        "layer": str(loaded.origins[name].layer),
+                        "origin": str(loaded.origins[name]),
+                    }
+                    for name, value in values.items()
+                },
+            }
+        )
+        return
+    _print_values(loaded, values)
+
+
+def init(
+    file: Annotated[Path, typer.Argument(metavar="PATH", help="Where to write it.")] = Path("ragd.toml"),
+    force: Annotated[bool, typer.Option("--force", help="Replace a file that is there.")] = False,
+) -> None:
+    """Write a configuration file with every key, its default and what it means."""
+    from ragd.config.template import commented_file
+
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with file.open("w" if force else "x", encoding="utf-8") as written:
+            written.write(commented_file())
+    except FileExistsError as error:
+        raise PathInvalid(f"{file} is there already", hint="name another file, or replace it with --force") from error
+    except OSError as error:
+        raise PathInvalid(f"{file}: {error.strerror}", hint="name a file that you may write") from error
+    typer.echo(f"wrote {file}")
+
+
+def path(ctx: typer.Context, config: ConfigFile = None, as_json: AsJson = False) -> None:
+    """Print which configuration file is read."""
+    from ragd.cli.session import Globals
+    from ragd.config.file import candidates, find
+
+    before = ctx.find_object(Globals) or Globals()
+    looked_in = candidates(os.environ, Path.cwd())
+    found = find(config or before.config, os.environ, Path.cwd())
+    if as_json:
+        show_json({"file": str(found) if found else None, "looked_in": [str(place) for place in looked_in]})
+    elif found:
+        typer.echo(str(found))
+    else:
+        raise NotFound(
+            f"there is no configuration file in {', '.join(str(place) for place in looked_in)}",
+            hint="defaults are used; write a file with `ragd config init`",
+        )
+
+
+def check(ctx: typer.Context, config: ConfigFile = None, state: StateFolder = None, as_json: AsJson = False) -> None:
+    """Look for mistakes in the configuration, and for folders that are not there."""
+    loaded = configuration(ctx, config, state)
+    folders = [folder for collection in loaded.config.collections for folder in collection.folders]
+    missing = [str(folder) for folder in folders if not folder.is_dir()]
+    if as_json:
+        show_json({"file": str(loaded.file) if loaded.file else None, "valid": True, "missing_folders": missing})
+        return
+    for folder in missing:
+        typer.echo(f"note: the folder {safe(folder)} does not exist; it is watched from when it does", err=True)
+    typer.echo(f"{loaded.file or 'the defaults'}: in order")
+
+
+def _values(loaded: Loaded) -> dict[str, object]:
+    """Every value by its key, masked, as JSON holds it."""
+    from ragd.config.keys import keys
+    from ragd.config.origin import plain
+
+    found: dict[str, object] = {}
+    for key in keys():
+        holder = getattr(loaded.config, key.section) if key.section else loaded.config
+        found[key.name] = plain(getattr(holder, key.leaf), is_secret=key.is_secret)
+    return found
+
+
+def _print_values(loaded: Loaded, values: dict[str, object]) -> None:
+    from ragd.config.origin import Layer, shown
+
+    terminal = screen()
+    lines: list[tuple[str, str, str]] = []
+    for name, value in values.items():
+        origin = str(loaded.origins[name])
+        if name == "collections" and isinstance(value, list) and value:
+            lines.extend(
+                (f"collections.{table['name']}.{leaf}", shown(table[leaf]), origin)
+                for table in value
+                for leaf in ("folders", "include", "exclude")
+            )
+        else:
+            lines.append((name, shown(value), origin))
+    name_width = max(len(name) for name, _, _ in lines)
+    value_width = min(max(len(text) for _, text, _ in lines), 40)
+    for name, text, origin in lines:
+        told = terminal.dim(origin) if origin == Layer.DEFAULT else origin
+        typer.echo(f"{name.ljust(name_width)}  {safe(text).ljust(value_width)}  {told}")

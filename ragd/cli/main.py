@@ -1,0 +1,78 @@
+"""The `ragd` command: its global options and its commands, each from a file of its own."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Annotated
+
+import typer
+
+from ragd.cli import config as config_command
+from ragd.cli.documents import documents
+from ragd.cli.edge import Edge
+from ragd.cli.failed import failed
+from ragd.cli.options import ConfigFile, StateFolder
+from ragd.cli.receipts import receipts
+from ragd.cli.rescan import rescan
+from ragd.cli.retry import retry
+from ragd.cli.run import run
+from ragd.cli.search import search
+from ragd.cli.session import Globals
+from ragd.cli.status import status
+from ragd.cli.verify import verify
+from ragd.cli.version import print_version, version
+from ragd.cli.worker import worker
+
+COMMANDS = (run, search, status, documents, receipts, failed, retry, rescan, verify, worker, version)
+
+
+def build() -> typer.Typer:
+    """The whole command line as a typer application."""
+    app = typer.Typer(
+        name="ragd",
+        cls=Edge,
+        no_args_is_help=True,
+        rich_markup_mode=None,
+        pretty_exceptions_enable=False,
+        context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    )
+    app.callback()(_globals)
+    for command in COMMANDS:
+        app.command()(command)
+    app.add_typer(config_command.build(), name="config")
+    return app
+
+
+def main() -> None:
+    """Runs the command line of this process and ends it with the command's exit code."""
+    for stream in (sys.stdout, sys.stderr):
+        # A name that the terminal's encoding cannot show must not end a listing.
+        getattr(stream, "reconfigure", lambda **_: None)(errors="backslashreplace")
+    try:
+        build()(prog_name="ragd")
+    finally:
+        _flush()
+
+
+def _globals(
+    ctx: typer.Context,
+    config: ConfigFile = None,
+    state: StateFolder = None,
+    show_version: Annotated[
+        bool, typer.Option("--version", help="Print the version and exit.", callback=print_version, is_eager=True)
+    ] = False,
+) -> None:
+    """Keep a search index equal to your folders, at every moment.
+
+    Start with `ragd run FOLDER`, then ask with `ragd search "what you look for"`.
+    """
+    ctx.obj = Globals(config, state)
+
+
+def _flush() -> None:
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # Whoever read us has seen enough; the interpreter's own flush must not complain.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

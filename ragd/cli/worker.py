@@ -1,0 +1,59 @@
+"""`ragd worker`: one process that works for a daemon, here or on another machine."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ragd.cli.options import ConfigFile, StateFolder
+from ragd.cli.run import RedisUrl
+from ragd.cli.session import configuration
+from ragd.domain.errors import BrokerUnavailable
+
+if TYPE_CHECKING:
+    from ragd.config.schema import Config
+
+
+class Kind(StrEnum):
+    """What a worker does, and the queue it takes work from."""
+
+    EXTRACT = "extract"
+    EMBED = "embed"
+
+
+def worker(
+    ctx: typer.Context,
+    kind: Annotated[Kind, typer.Argument(help="What it does: read and split files, or run the encoder.")],
+    redis_url: RedisUrl = None,
+    config: ConfigFile = None,
+    state: StateFolder = None,
+) -> None:
+    """Work for a daemon: read files (extract) or run the encoder (embed).
+
+    The daemon starts its own workers; more can be started by hand, on any machine that reaches its Redis
+    (and for extract, its folders). Stop with Ctrl-C: the work in hand is finished first.
+    """
+    loaded = configuration(ctx, config, state, {"redis.url": redis_url})
+    url = loaded.config.redis.url or _private_url(loaded.config)
+
+    from ragd.config.logs import log_to_stderr
+    from ragd.jobs.worker import worker_main
+
+    log_to_stderr(loaded.config.log.level)
+    api_key = loaded.config.embed.api_key.get_secret_value()
+    raise typer.Exit(worker_main(str(kind), url, loaded.config.state / "models", api_key=api_key))
+
+
+def _private_url(config: Config) -> str:
+    """The address of the Redis that a daemon on this machine started. Raises BrokerUnavailable when there is none."""
+    from ragd.jobs.embedded import EmbeddedRedis
+
+    private = EmbeddedRedis(config.state / "broker", config.redis.server)
+    if not private.socket.exists():
+        raise BrokerUnavailable(
+            f"no Redis is named, and no daemon runs in {config.state}",
+            hint="name the daemon's Redis: `ragd worker KIND --redis-url redis://HOST:6379`",
+        )
+    return private.url

@@ -1,0 +1,158 @@
+"""A daemon's HTTP side without the daemon: the real server over a backend that remembers what it was asked."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from ragd.cli.main import build
+from ragd.domain.errors import NotFound, RagdError, TimedOut
+from ragd.domain.search import Query
+from ragd.web.routes import create_app
+from ragd.web.server import Server
+
+Run = Callable[..., Result]
+
+
+class Backend:
+    """Answers as a small, healthy daemon; `asked` keeps the questions, `fault` is raised instead when set."""
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[str, Any]] = []
+        self.fault: RagdError | None = None
+        self.answers: dict[str, Any] = {}
+
+    def _told(self, name: str, question: Any, answer: dict[str, Any]) -> dict[str, Any]:
+        self.asked.append((name, question))
+        if self.fault is not None:
+            raise self.fault
+        changed: dict[str, Any] = self.answers.get(name, {})
+        return answer | changed
+
+    def search(self, query: Query) -> dict[str, Any]:
+        hit = {
+            "chunk_id": 1,
+            "collection": "docs",
+            "root": "/docs",
+            "path": "guide/install.md",
+            "title": "Guide",
+            "heading": "Guide > Install",
+            "page": 3,
+            "start": 0,
+            "end": 40,
+            "text": "Install the daemon\nwith one command. \x1b[31mRed\x1b[0m",
+            "score": 0.91,
+            "parts": {"dense": 0.7, "words": 3.2},
+            "modified_at": 1.0,
+        }
+        freshness = {"pending": 2, "words_only": 1, "is_current": False}
+        answer = {"query": query.text, "mode": str(query.mode), "took_ms": 1.5, "freshness": freshness}
+        return self._told("search", query, answer | {"notes": [], "hits": [hit]})
+
+    def status(self) -> dict[str, Any]:
+        return self._told(
+            "status",
+            None,
+            {
+                "state": "degraded",
+                "reasons": ["no inotify watches left: folders are walked instead"],
+                "documents": {"pending": 1, "text": 2, "searchable": 1203, "failed": 4},
+                "chunks": {"total": 20411, "with_vectors": 20390},
+                "index": {"kind": "exact", "size_bytes": 15_000_000, "snapshot_at": time.time() - 30},
+                "queues": {"extract": 0, "embed": 3},
+                "workers": [{"name": "embed-1", "state": "busy"}, {"name": "extract-1", "state": "idle"}],
+                "watch": [{"folder": "/docs", "mode": "events", "is_present": True}],
+                "redis": {"version": "7.2", "ping_ms": 0.2, "is_private": True},
+                "model": {"name": "minilm", "dimension": 384},
+                "version": "0.1.0",
+                "uptime_s": 7300.0,
+                "progress": {},
+            },
+        )
+
+    def documents(self, **asked: Any) -> dict[str, Any]:
+        document = {
+            "id": 7,
+            "collection": "docs",
+            "root": "/docs",
+            "path": "broken.pdf",
+            "kind": "pdf",
+            "state": "failed",
+            "title": "",
+            "size_bytes": 2048,
+            "modified_at": time.time() - 7200,
+            "chunks": 4,
+            "chunks_embedded": 3,
+            "reason": "the PDF has no end",
+            "hint": "open it and save it again",
+        }
+        return self._told("documents", asked, {"documents": [document], "next": "c2"})
+
+    def receipts(self, **asked: Any) -> dict[str, Any]:
+        seen = time.time() - 60
+        steps = ("stable", "planned", "extracted", "text_searchable")
+        receipt: dict[str, Any] = {f"{step}_at": seen + 0.3 + i / 100 for i, step in enumerate(steps)}
+        receipt |= {"id": 41, "collection": "docs", "path": "a.md", "action": "modify", "seen_at": seen}
+        receipt |= {"searchable_at": None, "encoded_chars": 0, "outcome": ""}
+        return self._told("receipts", asked, {"receipts": [receipt]})
+
+    def retry(self, paths: Sequence[str] | None) -> int:
+        self._told("retry", paths, {})
+        return 1 if paths else 4
+
+    def rescan(self, folder: str | None, delete_missing: bool) -> None:
+        self._told("rescan", (folder, delete_missing), {})
+
+    def verify(self, repair: bool) -> dict[str, Any]:
+        answer = {"clean": True, "catalog_chunks": 10, "index_chunks": 10, "missing": [], "ghosts": []}
+        return self._told("verify", repair, answer | {"differing": [], "repaired": False, "seconds": 0.02})
+
+    def latest_receipt(self) -> int | None:
+        return 41
+
+    def wait_for(self, receipt: int, timeout_s: float) -> None:
+        self.asked.append(("wait_for", receipt))
+        if receipt == 99:
+            raise NotFound("there is no receipt 99")
+        if receipt == 100:
+            raise TimedOut("not yet")
+
+
+@pytest.fixture
+def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A state folder, with an environment and a current folder that hold no configuration."""
+    for name in [name for name in os.environ if name.startswith("RAGD_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "home/.config"))
+    monkeypatch.delenv("XDG_STATE_HOME", raising=False)
+    monkeypatch.chdir(tmp_path)
+    folder = tmp_path / "state"
+    folder.mkdir()
+    return folder
+
+
+@pytest.fixture
+def backend(state: Path) -> Iterator[Backend]:
+    """A backend that is served on the state folder's socket."""
+    backend = Backend()
+    server = Server(create_app(backend, "0.1.0"), state / "ragd.sock")
+    server.start()
+    yield backend
+    server.stop()
+
+
+@pytest.fixture
+def ragd(state: Path) -> Run:
+    """Runs a command line against the state folder."""
+
+    def run(*arguments: str) -> Result:
+        return CliRunner().invoke(build(), ["--state", str(state), *arguments], prog_name="ragd")
+
+    return run

@@ -1,0 +1,181 @@
+"""Every command that asks a daemon: what it sends, what it prints, how it ends."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ragd.domain.errors import Busy, EncoderFailed
+
+
+def test_search_prints_where_and_what_the_best_first(ragd: Any, backend: Any) -> None:
+    result = ragd("search", "install", "daemon")
+    first, second = result.stdout.splitlines()
+    assert first.startswith(" 1  guide/install.md: Guide > Install (p. 3)")
+    assert first.endswith("0.910")
+    assert "Install the daemon with one command." in second
+    assert "2 changed files are not indexed yet; 1 are found by words only so far" in result.stderr
+    assert result.exit_code == 0
+
+
+def test_search_never_prints_control_characters_of_a_document(ragd: Any, backend: Any) -> None:
+    shown = ragd("search", "install").stdout
+    assert "Red" in shown
+    assert "\x1b" not in shown
+
+
+def test_search_passes_every_filter_on(ragd: Any, backend: Any) -> None:
+    result = ragd(
+        *("search", "q", "--mode", "words", "-n", "3", "-c", "docs", "-c", "notes", "--folder", "guide"),
+        *("--glob", "**/*.md", "--type", "md", "--type", "pdf", "--since", "2d", "--until", "2026-01-02"),
+        "--json",
+    )
+    assert result.exit_code == 2  # since is after until: nothing could match
+    result = ragd(
+        *("search", "q", "--mode", "words", "-n", "3", "-c", "docs", "-c", "notes", "--folder", "guide"),
+        *("--glob", "**/*.md", "--type", "md", "--type", "pdf", "--since", "2d", "--until", "1h", "--json"),
+    )
+    assert result.exit_code == 0, result.output
+    ((_, query),) = backend.asked
+    assert (query.text, query.mode, query.limit) == ("q", "words", 3)
+    assert query.filters.collections == ("docs", "notes")
+    assert query.filters.folders == ("guide",)
+    assert query.filters.globs == ("**/*.md",)
+    assert query.filters.types == ("md", "pdf")
+    assert query.filters.modified_after == pytest.approx(time.time() - 2 * 86400, abs=60)
+    assert query.filters.modified_before == pytest.approx(time.time() - 3600, abs=60)
+    assert json.loads(result.stdout)["hits"][0]["chunk_id"] == 1
+
+
+def test_search_after_a_receipt_waits_for_it(ragd: Any, backend: Any) -> None:
+    assert ragd("search", "q", "--after", "latest").exit_code == 0
+    assert ("wait_for", 41) in backend.asked
+    missing = ragd("search", "q", "--after", "99")
+    assert (missing.exit_code, missing.stderr.splitlines()[0]) == (3, "error: there is no receipt 99")
+    late = ragd("search", "q", "--after", "100", "--timeout", "0.2")
+    assert late.exit_code == 10
+    assert "within 0.2 s" in late.stderr
+
+
+def test_a_time_that_cannot_be_read_names_its_flag(ragd: Any, backend: Any) -> None:
+    result = ragd("search", "q", "--since", "yesterdayish")
+    assert result.exit_code == 2
+    assert "error: --since: 'yesterdayish' is not a time" in result.stderr
+    assert backend.asked == []
+
+
+def test_an_error_of_the_daemon_keeps_its_words_and_its_exit_code(ragd: Any, backend: Any) -> None:
+    backend.fault = EncoderFailed("the endpoint is down", hint="it is tried again")
+    result = ragd("search", "q", "--json")
+    assert result.exit_code == EncoderFailed.exit_code
+    told = {"error": {"code": "encoder_failed", "message": "the endpoint is down", "hint": "it is tried again"}}
+    assert json.loads(result.stdout) == told
+    assert result.stderr == "error: the endpoint is down\n  hint: it is tried again\n"
+    backend.fault = Busy("too much at once")
+    assert ragd("status").exit_code == Busy.exit_code
+    assert ragd("status").stdout == ""
+
+
+def test_status_fits_one_screen_and_says_what_is_wrong(ragd: Any, backend: Any) -> None:
+    result = ragd("status")
+    lines = result.stdout.splitlines()
+    assert lines[0] == "ragd 0.1.0  degraded, up 2 h"
+    assert lines[1] == "  ! no inotify watches left: folders are walked instead"
+    assert "documents   1,203 searchable · 2 text · 1 pending · 4 failed" in lines
+    assert "chunks      20,411, 20,390 with vectors" in lines
+    assert "index       kind exact · size 14 MiB · snapshot 30 s ago" in lines
+    assert "redis       version 7.2 · ping 0 ms · is_private yes" in lines
+    assert len(lines) < 24
+    assert json.loads(ragd("status", "--json").stdout)["queues"] == {"extract": 0, "embed": 3}
+
+
+def test_documents_are_a_table_with_a_way_to_go_on(ragd: Any, backend: Any) -> None:
+    result = ragd("documents", "--only", "failed", "-c", "docs", "--limit", "1", "--cursor", "c1")
+    header, row = result.stdout.splitlines()
+    assert header.split() == ["STATE", "CHUNKS", "SIZE", "MODIFIED", "COLLECTION", "PATH"]
+    assert row.split() == ["failed", "3/4", "2.0", "KiB", "2", "h", "ago", "docs", "broken.pdf"]
+    assert "more with --cursor c2" in result.stderr
+    asked = {"state": "failed", "collection": "docs", "path": None, "limit": 1, "cursor": "c1"}
+    assert backend.asked == [("documents", asked)]
+
+
+def test_failed_names_file_reason_and_remedy(ragd: Any, backend: Any) -> None:
+    result = ragd("failed")
+    assert result.stdout == "/docs/broken.pdf: the PDF has no end\n  hint: open it and save it again\n"
+    assert backend.asked[0][1]["state"] == "failed"
+
+
+def test_receipts_show_each_step_in_milliseconds(ragd: Any, backend: Any) -> None:
+    result = ragd("receipts", "--pending", "-n", "5")
+    header, row = result.stdout.splitlines()
+    assert header.split()[:3] == ["RECEIPT", "SEEN", "ACTION"]
+    assert row.split() == ["41", "1", "min", "ago", "modify", "300", "310", "320", "330", "-", "waits", "a.md"]
+    assert backend.asked == [("receipts", {"path": None, "limit": 5, "pending": True})]
+
+
+def test_a_path_that_exists_is_asked_for_by_its_absolute_name(ragd: Any, backend: Any, tmp_path: Path) -> None:
+    (tmp_path / "here.md").write_text("x")
+    ragd("documents", "here.md")
+    ragd("documents", "guide/elsewhere.md")
+    assert [asked["path"] for _, asked in backend.asked] == [str(tmp_path / "here.md"), "guide/elsewhere.md"]
+
+
+def test_retry_takes_all_or_those_named(ragd: Any, backend: Any) -> None:
+    assert ragd("retry").stdout == "4 files are tried again\n"
+    assert ragd("retry", "a.md").stdout == "1 file is tried again\n"
+    assert json.loads(ragd("retry", "a.md", "--json").stdout) == {"retried": 1}
+    assert backend.asked == [("retry", None), ("retry", ["a.md"]), ("retry", ["a.md"])]
+
+
+def test_rescan_passes_folder_and_confirmation_on(ragd: Any, backend: Any) -> None:
+    assert ragd("rescan").exit_code == 0
+    assert ragd("rescan", "docs", "--delete-missing").exit_code == 0
+    assert backend.asked == [("rescan", (None, False)), ("rescan", ("docs", True))]
+
+
+def test_verify_says_equal_or_what_differs_with_exit_code_11(ragd: Any, backend: Any) -> None:
+    assert ragd("verify").stdout == "equal: 10 chunks in the catalog, 10 in the index (20 ms)\n"
+    backend.answers["verify"] = {"clean": False, "index_chunks": 9, "missing": [5], "ghosts": list(range(20))}
+    result = ragd("verify")
+    assert result.exit_code == 11
+    lines = result.stdout.splitlines()
+    assert lines[0].startswith("different: 10 chunks in the catalog, 9 in the index")
+    assert lines[1:] == [
+        "  1 not in the index: 5",
+        "  20 in the index only: 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, …",
+        "  make them equal with `ragd verify --repair`",
+    ]
+    assert ragd("verify", "--json").exit_code == 11
+    backend.answers["verify"] |= {"repaired": True}
+    assert ragd("verify", "--repair").exit_code == 0
+    assert [repair for _, repair in backend.asked] == [False, False, False, True]
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["search", "q"],
+        ["status"],
+        ["documents"],
+        ["receipts"],
+        ["failed"],
+        ["retry"],
+        ["rescan"],
+        ["verify", "--repair"],
+    ],
+)
+def test_without_daemon_and_index_a_command_says_how_to_start_one(ragd: Any, command: list[str]) -> None:
+    result = ragd(*command, "--json")
+    assert result.exit_code == 4
+    assert json.loads(result.stdout)["error"]["code"] == "daemon_unreachable"
+    assert "ragd run FOLDER" in result.stderr
+
+
+def test_an_option_after_the_command_wins_over_one_before_it(ragd: Any, backend: Any, tmp_path: Path) -> None:
+    elsewhere = ragd("status", "--state", str(tmp_path / "elsewhere"))
+    assert elsewhere.exit_code == 4
+    assert "elsewhere holds no index yet" in elsewhere.stderr
