@@ -54,5 +54,5 @@ def published(broker: Broker) -> tuple[WorkerSettings, bytes] | None:
         return decode(WorkerSettings, data), revision
     except PayloadInvalid as error:
         raise PayloadInvalid(
-            f"the daemon's settings cannot be read: {error}", hint="run the daemon's version"
+            f"the daemon's settings cannot be read: {error}", hint="run the same version of ragd as the daemon"
         ) from error

@@ -1,0 +1,92 @@
+from __future__ import annotations
+
+import os
+from typing import cast
+
+from ragd.domain.work import ExtractBatch
+from ragd.jobs.broker import Broker
+from ragd.jobs.hold import Hold
+from ragd.jobs.payload import decode
+from ragd.jobs.pulse import WORKERS_KEY, Pulse
+from ragd.jobs.queue import Queues, Trouble, body_key
+from ragd.jobs.reclaim import Reclaimer
+from ragd.jobs.roll import silent_workers, worker_name, workers
+
+
+def batch(name: str, *, fresh: bool = False) -> ExtractBatch:
+    return ExtractBatch(f"{'fresh' if fresh else 'bulk'}-{name}", b"/root", (), fresh)
+
+
+def at_work(broker: Broker, name: str, jobs: int = 1) -> Hold:
+    """A worker that has registered and taken jobs, and will never be heard of again."""
+    facts = {"queues": "extract", "pid": "1", "hostname": "h", "state": "busy"}
+    Pulse(broker.connect(), f"rq:worker:{name}", "extract", lambda: facts, ttl_s=30).beat()
+    hold = Hold(broker.connection, "extract", name)
+    for _ in range(jobs):
+        assert hold.take(None) is not None
+    return hold
+
+
+def waiting(broker: Broker, queue: str = "extract") -> list[bytes]:
+    return cast("list[bytes]", broker.connection.lrange(f"rq:queue:{queue}", 0, -1))
+
+
+def test_what_a_dead_worker_held_goes_to_the_front_in_its_old_order(broker: Broker, queues: Queues) -> None:
+    for name in "123":
+        queues.extract(batch(name))
+    at_work(broker, "w", jobs=2)
+    queues.extract(batch("4", fresh=True))
+    assert Reclaimer(broker, queues).worker_died("extract", "w") == 2
+    assert waiting(broker) == [b"fresh-4", b"bulk-1", b"bulk-2", b"bulk-3"]
+    assert workers(broker) == ()
+    assert Reclaimer(broker, queues).worker_died("extract", "w") == 0
+
+
+def test_a_batch_that_ends_two_workers_comes_to_the_daemon_as_lost(broker: Broker, queues: Queues) -> None:
+    queues.extract(batch("bad"))
+    reclaimer = Reclaimer(broker, queues)
+    for name in ("first", "second"):
+        at_work(broker, name)
+        reclaimer.worker_died("extract", name)
+    assert waiting(broker) == []
+    (job_id,) = waiting(broker, "index")
+    body = cast("bytes", broker.connection.get(body_key("index", job_id.decode())))
+    assert decode(Trouble, body) == Trouble("extract", "bulk-bad", "the batch ended 2 workers", "", True)
+    assert broker.connection.hget("rq:job:bulk-bad", "status") == b"failed"
+
+
+def test_a_process_is_known_by_its_number(broker: Broker, queues: Queues) -> None:
+    queues.extract(batch("a"))
+    at_work(broker, worker_name("extract", 12) + "x")
+    reclaimer = Reclaimer(broker, queues)
+    assert reclaimer.process_died("extract", 1) == 0
+    assert reclaimer.process_died("extract", 12) == 1
+    assert waiting(broker) == [b"bulk-a"]
+
+
+def test_a_worker_whose_heart_stopped_is_reclaimed_wherever_it_was(broker: Broker, queues: Queues) -> None:
+    queues.extract(batch("a"))
+    at_work(broker, "far")
+    reclaimer = Reclaimer(broker, queues)
+    assert reclaimer.step() == 0
+    broker.connection.delete("rq:worker:far")  # as when its time to live runs out
+    assert reclaimer.step(alive=["far"]) == 0
+    assert reclaimer.step() == 1
+    assert silent_workers(broker) == ()
+    assert broker.connection.smembers(WORKERS_KEY) == set()
+
+
+def test_a_worker_that_comes_back_late_ends_nothing_twice(broker: Broker, queues: Queues) -> None:
+    queues.extract(batch("a"))
+    late = at_work(broker, "late")
+    Reclaimer(broker, queues).worker_died("extract", "late")
+    late.give_back("bulk-a", counts=False)
+    late.release()
+    assert waiting(broker) == [b"bulk-a"]
+
+
+def test_registering_tells_who_works_where(broker: Broker, queues: Queues) -> None:
+    queues.extract(batch("a"))
+    at_work(broker, f"extract-h-{os.getpid()}-1")
+    (facts,) = workers(broker)
+    assert (facts.queue, facts.host, facts.pid, facts.is_busy, facts.problem) == ("extract", "h", 1, True, "")
