@@ -104,7 +104,7 @@ def _weights(folder: Path) -> tuple[tuple[Path, ...], bool]:
     for place in (folder, folder / "onnx"):
         graph = place / "model.onnx"
         if graph.is_file():
-            return (graph, *sorted(p for p in place.glob("model.onnx*data") if p != graph)), True
+            return (graph, *sorted(place.glob("*data"))), True
     raise ModelUnavailable(
         f"model folder {folder} has no weights",
         hint="the folder must hold model.safetensors (or model.onnx)",

@@ -99,3 +99,15 @@ def test_the_hash_covers_every_weight_file(tmp_path: Path) -> None:
 def test_equal_folders_have_equal_hashes_and_another_seed_another(tmp_path: Path) -> None:
     hashes = [find_model(str(tiny_model(tmp_path / str(i), seed=i // 2)), tmp_path).weights_hash for i in range(3)]
     assert hashes[0] == hashes[1] != hashes[2]
+
+
+def test_the_hash_of_a_finished_graph_covers_the_data_beside_it(tmp_path: Path) -> None:
+    folder = tiny_model(tmp_path / "tiny")
+    (folder / "model.safetensors").unlink()
+    (folder / "onnx").mkdir()
+    (folder / "onnx" / "model.onnx").write_bytes(b"graph")
+    (folder / "onnx" / "model.onnx_data").write_bytes(b"one")
+    before = find_model(str(folder), tmp_path / "models")
+    (folder / "onnx" / "model.onnx_data").write_bytes(b"two")
+    assert before.is_onnx
+    assert before.weights_hash != find_model(str(folder), tmp_path / "models").weights_hash
