@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from bisect import bisect_right
 from collections.abc import Iterator
 
@@ -18,6 +19,8 @@ MIN_TOKENS = 100
 MAX_TOKENS = 256
 CONTEXT_CHARS = 120
 _BLOCK_CHARS = 50_000
+_SENTENCE_CHARS = 4_000
+_ENDLESS = re.compile(rf"[^\n.!?。！？]{{{_SENTENCE_CHARS + 1},}}")
 _CONTEXT_SHARE = 4  # at most a quarter of the encoder's room goes to the headings
 
 
@@ -99,18 +102,30 @@ def _blocks(text: ReadText, outline: Outline) -> Iterator[tuple[int, int]]:
     """The stretches that are split on their own: pages, and parts of what is long.
 
     A chunk lies on one page, so that its page number is true. The splitter's time grows with the
-    square of the length, so that long texts are parted before a heading, else at an empty line, else
-    at a line's end.
+    square of the length of a text, and far more with that of a sentence without an end, so that long
+    texts are parted before a heading, else at an empty line, else at a line's end, and endless
+    sentences at a space.
     """
-    ends = [page for page in text.pages if 0 < page < len(text.text)]
     start = 0
-    for end in [*ends, len(text.text)]:
+    ends = [page for page in text.pages if 0 < page < len(text.text)]
+    endless = [place for run in _ENDLESS.finditer(text.text) for place in _partings(text.text, *run.span())]
+    for end in sorted({*ends, *endless, len(text.text)}):
         while end - start > 2 * _BLOCK_CHARS:
             part = _parting(text.text, outline, start + _BLOCK_CHARS, start + 2 * _BLOCK_CHARS)
             yield start, part
             start = part
         yield start, end
         start = end
+
+
+def _partings(text: str, start: int, end: int) -> Iterator[int]:
+    """Places within an endless sentence, a sentence's greatest length apart or a little more."""
+    place = start + _SENTENCE_CHARS
+    while place < end:
+        space = text.find(" ", place, min(end, place + _SENTENCE_CHARS // 10))
+        place = space + 1 if space >= 0 else place
+        yield place
+        place += _SENTENCE_CHARS
 
 
 def _parting(text: str, outline: Outline, least: int, most: int) -> int:

@@ -215,7 +215,7 @@ def test_sheets_are_pages_and_empty_cells_stay_empty(extract: Extract) -> None:
 
 
 def test_a_csv_keeps_the_rows_that_can_be_read(extract: Extract) -> None:
-    text = text_of(extract("table.csv", 'name;city\nAda;London\n"Bob;Paris\nCyd;Rome|Ostia\n'.encode()))
+    text = text_of(extract("table.csv", b'name;city\nAda;London\n"Bob;Paris\nCyd;Rome|Ostia\n'))
     assert "| Ada | London |" in text
     assert "Bob" in text
     assert "| Cyd | Rome\\|Ostia |" in text
@@ -244,9 +244,11 @@ def test_a_notebook_gives_text_and_code(extract: Extract) -> None:
 def test_a_book_is_read_in_reading_order(extract: Extract) -> None:
     members = {
         "mimetype": "application/epub+zip",
-        "META-INF/container.xml": '<container><rootfiles><rootfile full-path="OEBPS/content.opf"/></rootfiles></container>',
-        "OEBPS/content.opf": '<package xmlns:dc="http://purl.org/dc/elements/1.1/"><metadata><dc:title>The Book</dc:title>'
-        '</metadata><manifest><item id="b" href="b.xhtml"/><item id="a" href="a.xhtml"/></manifest>'
+        "META-INF/container.xml": "<container><rootfiles>"
+        '<rootfile full-path="OEBPS/content.opf"/></rootfiles></container>',
+        "OEBPS/content.opf": '<package xmlns:dc="http://purl.org/dc/elements/1.1/"><metadata>'
+        "<dc:title>The Book</dc:title></metadata><manifest>"
+        '<item id="b" href="b.xhtml"/><item id="a" href="a.xhtml"/></manifest>'
         '<spine><itemref idref="a"/><itemref idref="b"/></spine></package>',
         "OEBPS/a.xhtml": "<html><body><h1>First</h1><p>Once upon a time</p></body></html>",
         "OEBPS/b.xhtml": "<html><body><h1>Second</h1><p>ever after</p></body></html>",
