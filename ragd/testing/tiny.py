@@ -34,20 +34,7 @@ def tiny_model(
 
     folder.mkdir(parents=True, exist_ok=True)
     vocabulary = [*SPECIAL, *LETTERS, *(f"##{letter}" for letter in LETTERS)]
-    config = {
-        "architectures": ["BertModel"],
-        "model_type": "bert",
-        "hidden_size": dimension,
-        "num_hidden_layers": layers,
-        "num_attention_heads": 2,
-        "intermediate_size": 2 * dimension,
-        "hidden_act": "gelu",
-        "layer_norm_eps": 1e-12,
-        "max_position_embeddings": max(max_tokens, 64),
-        "type_vocab_size": 2,
-        "vocab_size": len(vocabulary),
-        "pad_token_id": 0,
-    }
+    config = _config(dimension, layers, max_tokens, len(vocabulary))
     save_file(_weights(config, seed), folder / "model.safetensors", metadata={"format": "pt"})
     _save_tokenizer(folder, vocabulary, max_tokens)
     _write(folder / "config.json", config)
@@ -60,6 +47,23 @@ def tiny_model(
     (folder / "1_Pooling").mkdir(exist_ok=True)
     _write(folder / "1_Pooling" / "config.json", {"embedding_dimension": dimension, "pooling_mode": pooling})
     return folder
+
+
+def _config(dimension: int, layers: int, max_tokens: int, vocabulary_size: int) -> dict[str, Any]:
+    return {
+        "architectures": ["BertModel"],
+        "model_type": "bert",
+        "hidden_size": dimension,
+        "num_hidden_layers": layers,
+        "num_attention_heads": 2,
+        "intermediate_size": 2 * dimension,
+        "hidden_act": "gelu",
+        "layer_norm_eps": 1e-12,
+        "max_position_embeddings": max(max_tokens, 64),
+        "type_vocab_size": 2,
+        "vocab_size": vocabulary_size,
+        "pad_token_id": 0,
+    }
 
 
 def _modules() -> list[dict[str, Any]]:
