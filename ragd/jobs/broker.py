@@ -93,8 +93,11 @@ class Broker:
 
     def unavailable(self, error: Exception) -> BrokerUnavailable:
         """The error that names this Redis, what went wrong with it, and what to do."""
+        # A missing password comes as the refusal of HELLO, a wrong one as an AuthenticationError.
+        is_locked_out = isinstance(error, redis.exceptions.AuthenticationError) or "authenticat" in str(error)
+        why = "the password is missing or wrong" if is_locked_out else str(error)
         return BrokerUnavailable(
-            f"Redis at {self.shown_url} cannot be used: {error}",
+            f"Redis at {self.shown_url} cannot be used: {why}",
             hint="check that the server runs and that the URL and password are right, "
             "or leave the URL empty to use ragd's own private server",
         )
