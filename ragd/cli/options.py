@@ -39,4 +39,4 @@ Collections = Annotated[
         autocompletion=collection_names,
     ),
 ]
-Limit = Annotated[int | None, typer.Option("--limit", "-n", min=1, max=1000, help="At most this many.")]
+Limit = Annotated[int | None, typer.Option("--limit", "-n", metavar="N", min=1, max=1000, help="At most this many.")]

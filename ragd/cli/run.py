@@ -24,7 +24,7 @@ Tcp = Annotated[
     str | None, typer.Option("--tcp", metavar="ADDRESS", help="Answer on this loopback address too: 127.0.0.1:8377.")
 ]
 EmbedWorkers = Annotated[
-    int | None, typer.Option("--embed-workers", min=0, max=256, help="Processes that run the encoder.")
+    int | None, typer.Option("--embed-workers", metavar="N", min=0, max=256, help="Processes that run the encoder.")
 ]
 
 

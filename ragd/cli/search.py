@@ -62,7 +62,9 @@ def search(
     since: Since = "",
     until: Until = "",
     after: After = "",
-    timeout_s: Annotated[float, typer.Option("--timeout", min=0.1, max=600, help="Seconds that --after waits.")] = 30.0,
+    timeout_s: Annotated[
+        float, typer.Option("--timeout", metavar="SECONDS", min=0.1, max=600, help="Seconds that --after waits.")
+    ] = 30.0,
     config: ConfigFile = None,
     state: StateFolder = None,
     as_json: AsJson = False,

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ragd.cli.options import ConfigFile, StateFolder
-from ragd.cli.run import RedisUrl
 from ragd.cli.session import configuration
 from ragd.domain.errors import BrokerUnavailable
 
@@ -26,7 +25,10 @@ class Kind(StrEnum):
 def worker(
     ctx: typer.Context,
     kind: Annotated[Kind, typer.Argument(help="What it does: read and split files, or run the encoder.")],
-    redis_url: RedisUrl = None,
+    redis_url: Annotated[
+        str | None,
+        typer.Option("--redis-url", metavar="URL", help="The daemon's Redis; without one that of the daemon here."),
+    ] = None,
     config: ConfigFile = None,
     state: StateFolder = None,
 ) -> None:
