@@ -40,13 +40,16 @@ class CatalogReader:
 
     # The watcher's questions.
 
-    def known_folder(self, root_id: int, folder: bytes) -> dict[bytes, Known]:
-        """The documents directly in one folder of a root, by name."""
-        rows = self.connection.execute(
-            f"SELECT name, {_KNOWN} FROM documents WHERE root_id = ? AND folder = ?",
+    def known_stats(self, root_id: int, folder: bytes) -> list[tuple[bytes, int, int, int, int]]:
+        """(name, size, mtime_ns, ctime_ns, inode) of the documents directly in one folder of a root.
+
+        A failed document whose bytes were never read has size -1, so that it is looked at again.
+        """
+        return self.connection.execute(
+            "SELECT name, CASE WHEN hash IS NULL AND state = 'failed' THEN -1 ELSE size_bytes END,"
+            " mtime_ns, ctime_ns, inode FROM documents WHERE root_id = ? AND folder = ?",
             (root_id, folder),
-        )
-        return {r[0]: Known(r[1], joined(folder, r[0]), Stat(r[2], r[3], r[4], r[5]), r[6], bool(r[7])) for r in rows}
+        ).fetchall()
 
     def known_path(self, root_id: int, path: bytes) -> Known | None:
         """The document at one path of a root."""

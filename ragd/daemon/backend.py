@@ -6,7 +6,7 @@ import os
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
-from typing import Any
+from typing import Any, Protocol
 
 from ragd import __version__
 from ragd.app import App
@@ -17,6 +17,12 @@ from ragd.flow.offline import report_json
 from ragd.index.verify import repair, verify
 
 _POLL_S = 0.004
+
+
+class Rescan(Protocol):
+    """Asks the watcher for a scan of a folder (absolute), or of all."""
+
+    def __call__(self, folder: bytes | None = None, *, accept_deletions: bool = False) -> object: ...
 
 
 class DaemonBackend:
@@ -32,7 +38,7 @@ class DaemonBackend:
         errands: Errands,
         *,
         facts: Callable[[], dict[str, Any]],
-        rescan: Callable[[bytes | None, bool], None],
+        rescan: Rescan,
     ) -> None:
         self._app = app
         self._errands = errands
@@ -90,15 +96,10 @@ class DaemonBackend:
 
     def rescan(self, folder: str | None, delete_missing: bool) -> None:
         """Starts a scan. Raises NotFound for a folder that is not watched."""
-        if folder is None:
-            self._rescan(None, delete_missing)
-            return
-        wanted = os.path.abspath(os.fsencode(folder))
-        for root in self._app.roots.values():
-            if wanted == root or wanted.startswith(root.rstrip(b"/") + b"/"):
-                self._rescan(wanted, delete_missing)
-                return
-        raise NotFound(f"{folder} is not a watched folder, nor below one", hint="`ragd status` lists the folders")
+        wanted = None if folder is None else os.path.abspath(os.fsencode(folder))
+        if wanted is not None and not any(_is_at_or_below(wanted, root) for root in self._app.roots.values()):
+            raise NotFound(f"{folder} is not a watched folder, nor below one", hint="`ragd status` lists the folders")
+        self._rescan(wanted, accept_deletions=delete_missing)
 
     def verify(self, repair: bool) -> dict[str, Any]:
         """Compares catalog and index where nothing changes meanwhile: in the main thread."""
@@ -136,3 +137,7 @@ class DaemonBackend:
             if raw.startswith(prefix):
                 return raw[len(prefix) :]
         return raw.removeprefix(b"./")
+
+
+def _is_at_or_below(path: bytes, root: bytes) -> bool:
+    return path == root or path.startswith(root.rstrip(b"/") + b"/")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Mapping
 
+from ragd.daemon.plans import Plans
 from ragd.flow.dispatch import Dispatch
 from ragd.flow.ingest import Ingest
 from ragd.jobs.hold import Task
@@ -17,9 +18,10 @@ _LOG = logging.getLogger("ragd.daemon")
 class IndexJobs:
     """Decodes each job's body and hands it to the flow."""
 
-    def __init__(self, ingest: Ingest, dispatch: Dispatch, tick: Callable[[], None]) -> None:
+    def __init__(self, ingest: Ingest, dispatch: Dispatch, plans: Plans, tick: Callable[[], None]) -> None:
         self._ingest = ingest
         self._dispatch = dispatch
+        self._plans = plans
         self._tick = tick
         self.encoder_problem = ""
 
@@ -36,6 +38,7 @@ class IndexJobs:
     def _plan(self, task: Task) -> None:
         request = decode(PlanRequest, task.body)
         self._ingest.observe(request.root_id, request.observations)
+        self._plans.done()
 
     def _commit_text(self, task: Task) -> None:
         answer = decode(TextAnswer, task.body)

@@ -35,12 +35,12 @@ class Upkeep:
         self,
         app: App,
         *,
-        is_drained: Callable[[str], bool],
+        is_alive: Callable[[str], bool],
         embed_workers: Callable[[], int],
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._app = app
-        self._is_drained = is_drained
+        self._is_alive = is_alive
         self._embed_workers = embed_workers
         self._clock = clock
         self._due = _Due(snapshot=clock())
@@ -58,7 +58,7 @@ class Upkeep:
         if now - self._due.lost >= _LOST_EVERY_S:
             self._due.lost = now
             self._app.dispatch.embed_workers = self._embed_workers()
-            lost = self._app.dispatch.find_lost(self._is_drained)
+            lost = self._app.dispatch.find_lost(self._is_alive)
             if lost:
                 _LOG.warning("jobs_sent_again batches=%d", lost)
                 self._app.dispatch.step()

@@ -120,20 +120,18 @@ class Dispatch:
         self._embed_paused_until = self._clock() + pause
         return float(pause)
 
-    def find_lost(self, is_drained: Callable[[str], bool]) -> int:
-        """Forgets what is in flight long after its queue ran dry, so that it is sent again; returns how many batches.
-
-        `is_drained` says of `extract` or `embed` that no job waits, is at work, or was answered unread.
-        """
+    def find_lost(self, is_alive: Callable[[str], bool]) -> int:
+        """Forgets batches that Redis no longer knows, so that they are sent again; returns how many."""
         sent_before = self._clock() - self._bounds.lost_after_s
-        count = 0
-        for queue, flying in (("extract", self._extracting), ("embed", self._embedding)):
-            old = [batch_id for batch_id, batch in flying.items() if batch.sent_at < sent_before]
-            if old and is_drained(queue):
-                count += len(old)
-                for batch_id in old:
-                    del flying[batch_id]
-        return count
+        lost = [
+            (flying, batch_id)
+            for flying in (self._extracting, self._embedding)
+            for batch_id, batch in flying.items()
+            if batch.sent_at < sent_before and not is_alive(batch_id)
+        ]
+        for flying, batch_id in lost:
+            del flying[batch_id]
+        return len(lost)
 
     def _send_extracts(self) -> None:
         flying = {document: version for b in self._extracting.values() for document, version in b.documents.items()}

@@ -186,8 +186,8 @@ def test_batches_that_redis_forgot_are_sent_again(world: Any) -> None:
     world.write(b"a.txt", "lost once")
     world.outbox.extracts.clear()
     world.now += 6
-    assert world.dispatch.find_lost(lambda _queue: False) == 0
-    assert world.dispatch.find_lost(lambda _queue: True) == 1
+    assert world.dispatch.find_lost(lambda _batch: True) == 0
+    assert world.dispatch.find_lost(lambda _batch: False) == 1
     world.work()
     assert world.live_texts() == {"lost once"}
 

@@ -1,0 +1,120 @@
+"""How the daemon fares: what its parts say of themselves, and the reasons why it is degraded."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from ragd.app import App
+from ragd.daemon.handlers import IndexJobs
+from ragd.daemon.plans import Plans
+from ragd.daemon.supervisor import Supervisor
+from ragd.daemon.upkeep import Upkeep
+from ragd.domain.documents import display_path
+from ragd.domain.errors import BrokerUnavailable
+from ragd.jobs.broker import Broker
+from ragd.jobs.queue import Queues
+from ragd.jobs.roll import workers
+from ragd.watch.rooted import RootProgress
+from ragd.watch.roots import RootState
+from ragd.watch.watcher import Watcher
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """Asks every part; may be called from any thread."""
+
+    app: App
+    broker: Broker
+    queues: Queues
+    watcher: Watcher
+    supervisor: Supervisor
+    upkeep: Upkeep
+    jobs: IndexJobs
+    plans: Plans
+    is_redis_ours: bool
+    missing: tuple[str, ...] = ()
+
+    def facts(self) -> dict[str, Any]:
+        """`queues`, `workers`, `watch`, `redis`, `progress` and `reasons` of the status."""
+        roots = self.watcher.progress()
+        reasons = [*self.missing, *self._root_reasons(roots), *self.upkeep.problems.values()]
+        if self.jobs.encoder_problem:
+            reasons.append(f"nothing is embedded: {self.jobs.encoder_problem}")
+        redis, queues, crew = self._broker_facts(reasons)
+        for child in self.supervisor.status():
+            if child.state == "waiting" and child.deaths:
+                reasons.append(f"the {child.kind} process ended ({child.last_end}) and is started again")
+        documents, chunks = self.app.dispatch.in_flight
+        return {
+            "reasons": list(dict.fromkeys(reasons)),
+            "queues": queues,
+            "workers": crew,
+            "watch": [_root_json(root) for root in roots],
+            "redis": redis,
+            "progress": {
+                "scanning": self.is_scanning(),
+                "files_seen": sum(root.files for root in roots),
+                "files_in_flight": documents,
+                "chunks_in_flight": chunks,
+            },
+        }
+
+    def is_scanning(self) -> bool:
+        """True while a root's files are not all known yet, or what was found is not told."""
+        roots = self.watcher.progress()
+        unscanned = any(root.facts.state is RootState.OK and (root.is_scanning or not root.scans) for root in roots)
+        return unscanned or self.plans.are_waiting or bool(self.watcher.untold) or self.upkeep.is_clearing
+
+    def _broker_facts(self, reasons: list[str]) -> tuple[dict[str, Any], dict[str, int], list[dict[str, Any]]]:
+        kind = "embedded" if self.is_redis_ours else "configured"
+        try:
+            facts = self.broker.check()
+            crew = [asdict(worker) for worker in workers(self.broker) if worker.queue != "index"]
+            lengths = self.queues.lengths()
+        except BrokerUnavailable as error:
+            reasons.append(f"{error} ({error.hint})")
+            return {"kind": kind, "url": self.broker.shown_url}, {}, []
+        for worker in crew:
+            if worker["problem"]:
+                reasons.append(f"worker {worker['name']}: {worker['problem']}")
+        for kind_of_worker in ("extract", "embed"):
+            if not any(worker["queue"] == kind_of_worker for worker in crew):
+                reasons.append(f"no {kind_of_worker} worker is running")
+        return {"kind": kind, **asdict(facts)}, lengths, crew
+
+    def _root_reasons(self, roots: tuple[RootProgress, ...]) -> list[str]:
+        said = []
+        for root in roots:
+            shown = display_path(root.path)
+            if root.facts.reason:
+                said.append(f"{root.facts.reason} ({root.facts.hint})" if root.facts.hint else root.facts.reason)
+            if root.held is not None:
+                said.append(f"{shown}: {root.held.reason} ({root.held.hint})")
+            if root.facts.state is RootState.OK and not root.hearing.is_watching and root.hearing.why:
+                said.append(f"{shown} is only scanned: {root.hearing.why} ({root.hearing.remedy})")
+        return said
+
+
+def platform_lacks(platform: str) -> tuple[str, ...]:
+    """What this platform (as sys.platform) has not, in words for the status; nothing on Linux."""
+    if platform == "linux":
+        return ()
+    return (f"{platform} has no parent-death signal: children of a killed daemon live on until the next start",)
+
+
+def _root_json(root: RootProgress) -> dict[str, Any]:
+    return {
+        "folder": display_path(root.path),
+        "state": root.facts.state.value,
+        "hearing": str(root.hearing),
+        "remedy": root.hearing.remedy or root.facts.hint,
+        "is_scanning": root.is_scanning,
+        "files": root.files,
+        "folders": root.folders,
+        "waiting": root.waiting,
+        "scans": root.scans,
+        "last_scan_at": root.last_scan_at,
+        "last_scan_s": root.last_scan_s,
+        "held": asdict(root.held) if root.held is not None else None,
+    }

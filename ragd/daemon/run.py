@@ -1,0 +1,244 @@
+"""The daemon from start to stop: lock, Redis, model, index, workers, HTTP, watcher, then jobs until a signal."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import os
+import sys
+import threading
+import time
+from collections.abc import Sequence
+from contextlib import ExitStack
+
+from ragd import __version__
+from ragd import app as construct
+from ragd.config.logs import log_to_stderr
+from ragd.config.schema import Config
+from ragd.daemon.backend import DaemonBackend
+from ragd.daemon.crew import Crew
+from ragd.daemon.errands import Errands
+from ragd.daemon.handlers import IndexJobs
+from ragd.daemon.health import Health, platform_lacks
+from ragd.daemon.plans import Plans
+from ragd.daemon.progress import Count, Progress
+from ragd.daemon.sdnotify import Notifier
+from ragd.daemon.supervisor import Supervisor, worker_command
+from ragd.daemon.upkeep import Upkeep
+from ragd.disk.lock import StateLock
+from ragd.domain.changes import Observation
+from ragd.domain.documents import display_path
+from ragd.domain.errors import BrokerUnavailable
+from ragd.jobs.broker import Broker
+from ragd.jobs.embedded import EmbeddedRedis
+from ragd.jobs.loop import run_worker
+from ragd.jobs.queue import Queues
+from ragd.jobs.reclaim import Reclaimer
+from ragd.jobs.roll import workers
+from ragd.jobs.settings import WorkerSettings
+from ragd.watch.ignore import IgnoreSettings
+from ragd.watch.rooted import WatchSettings
+from ragd.watch.roots import WatchedRoot
+from ragd.watch.settle import Timings
+from ragd.watch.watcher import Watcher
+from ragd.web.routes import create_app
+from ragd.web.server import Server
+
+_LOG = logging.getLogger("ragd.daemon")
+_PLANS_WAITING = 16
+_PLAN_WAIT_S = 0.02
+
+
+def run(config: Config, *, until_indexed: bool = False, progress: bool = True) -> int:
+    """Runs until SIGTERM or SIGINT, or until everything is searchable; returns the exit status.
+
+    Call it from the main thread. Raises StateLocked, StateNewer, StateCorrupt, BrokerUnavailable,
+    ModelUnavailable, ModelMismatch, PathInvalid or DiskFull when it cannot start.
+    """
+    is_watched_by_a_person = progress and sys.stderr.isatty()
+    level = "warning" if is_watched_by_a_person and config.log.level == "info" else config.log.level
+    log_to_stderr(level)
+    with ExitStack() as stack:
+        config.state.mkdir(mode=0o700, parents=True, exist_ok=True)
+        stack.enter_context(StateLock(config.state))
+        daemon = Daemon(config, stack, level, says=progress)
+        return daemon.serve(until_indexed=until_indexed)
+
+
+class Daemon:
+    """The parts of one running daemon; `stack` takes what must be undone, last made first."""
+
+    def __init__(self, config: Config, stack: ExitStack, log_level: str, *, says: bool) -> None:
+        self.config = config
+        self._says = says
+        self._notifier = Notifier()
+        self._redis = None if config.redis.url else self._embedded(stack)
+        self.broker = Broker(self._redis.url if self._redis is not None else config.redis.url)
+        stack.callback(self.broker.close)
+        self._state_id = hashlib.blake2b(os.fsencode(config.state.absolute()), digest_size=8).hexdigest()
+        self.broker.check()
+        self.broker.claim(self._state_id)
+        stack.callback(self._release)
+        self.broker.reset()
+        self.queues = Queues(self.broker)
+        self._say("opening the model ...")
+        model = construct.open_model(config)
+        self._say("opening the index ...")
+        self.app = construct.build(config, model, self.queues, recheck=self._recheck)
+        stack.callback(self.app.close)
+        self.watcher = self._watcher()
+        self.errands = Errands(self._queue_tick)
+        self.upkeep = Upkeep(self.app, is_alive=self.queues.is_alive, embed_workers=self._embed_workers)
+        self.plans = Plans()
+        self.jobs = IndexJobs(self.app.ingest, self.app.dispatch, self.plans, self._tick)
+        self.supervisor = Supervisor(
+            {"extract": config.workers.extract, "embed": config.workers.embed},
+            worker_command(),
+            Reclaimer(self.broker, self.queues),
+            server=self._redis,
+            environment=self._worker_environment(log_level),
+        )
+        self.health = Health(
+            self.app,
+            self.broker,
+            self.queues,
+            self.watcher,
+            self.supervisor,
+            self.upkeep,
+            self.jobs,
+            self.plans,
+            self._redis is not None,
+            platform_lacks(sys.platform),
+        )
+
+    def serve(self, *, until_indexed: bool) -> int:
+        """Starts every thread, takes jobs in this one until a signal, then stops all in order."""
+        settings = WorkerSettings(
+            construct.read_limits(self.config),
+            self.app.model.split,
+            self.app.model.spec,
+            self.app.model.space,
+            self.config.workers.nice,
+        )
+        progress = Progress(self._ready_line) if self._says else None
+        backend = DaemonBackend(self.app, self.errands, facts=self.health.facts, rescan=self.watcher.rescan)
+        server = Server(create_app(backend, __version__), self.config.socket_path, self.config.http.tcp)
+        crew = Crew(
+            self.supervisor,
+            self.broker,
+            self._queue_tick,
+            settings,
+            self._state_id,
+            self._notifier,
+            count=self._count,
+            progress=progress,
+            until_indexed=until_indexed,
+        )
+        watching = threading.Thread(target=self.watcher.run, name="watch", daemon=True)
+        with ExitStack() as stack:
+            stack.callback(self.upkeep.finish)
+            server.start()
+            stack.callback(server.stop)
+            crew.start()
+            stack.callback(crew.stop)
+            watching.start()
+            stack.callback(watching.join, 5.0)
+            stack.callback(self.watcher.stop)
+            stack.callback(self._notifier.stopping)
+            _LOG.info("started pid=%d state=%s index=%s", os.getpid(), self.config.state, self.app.restored)
+            self._notifier.ready(f"indexing {len(self.app.roots)} folders")
+            run_worker("index", self.broker, self.jobs.table())
+            self._say("stopping ...")
+        _LOG.info("stopped")
+        return 0
+
+    def _tick(self) -> None:
+        self.plans.tick_done()
+        self.errands.run()
+        self.upkeep.step()
+
+    def _queue_tick(self) -> None:
+        sent = self.plans.count
+        if self.queues.tick():
+            self.plans.tick_sent(sent)
+
+    def _watcher(self) -> Watcher:
+        config = self.config
+        by_path = {bytes(folder.absolute()): c for c in config.collections for folder in c.folders}
+        roots = [
+            WatchedRoot(
+                root_id,
+                path,
+                IgnoreSettings(
+                    by_path[path].include, by_path[path].exclude, state_folder=bytes(config.state.absolute())
+                ),
+            )
+            for root_id, path in self.app.roots.items()
+        ]
+        watch = config.watch
+        settings = WatchSettings(
+            max_file_bytes=config.read.max_file_mb * 1024 * 1024,
+            rescan_s=watch.rescan_s,
+            timings=Timings(watch.settle_s, watch.unclosed_s, watch.max_wait_s),
+        )
+        return Watcher(roots, settings, self.app.reader, self._emit)
+
+    def _emit(self, root_id: int, observations: Sequence[Observation]) -> None:
+        # One lane for all plans keeps them in the order they were seen; the wait keeps a scan from running ahead.
+        while self.queues.lengths()["index"] > _PLANS_WAITING:
+            time.sleep(_PLAN_WAIT_S)
+        self.plans.sent()
+        self.queues.plan(root_id, observations, is_fresh=True)
+
+    def _recheck(self, root_id: int, path: bytes) -> None:
+        self.watcher.rescan(os.path.join(self.app.roots[root_id], os.path.dirname(path)))
+
+    def _embedded(self, stack: ExitStack) -> EmbeddedRedis:
+        redis = EmbeddedRedis(self.config.state / "broker", self.config.redis.server)
+        redis.start()
+        stack.callback(redis.stop)
+        return redis
+
+    def _release(self) -> None:
+        try:
+            self.broker.release(self._state_id)
+        except BrokerUnavailable as error:
+            _LOG.info("broker_not_released reason=%s", error)
+
+    def _embed_workers(self) -> int:
+        return sum(worker.queue == "embed" for worker in workers(self.broker))
+
+    def _worker_environment(self, log_level: str) -> dict[str, str]:
+        # By the environment, not the command line: an address may hold a password, and the key is a secret.
+        given = {
+            "RAGD_REDIS__URL": self.broker.url,
+            "RAGD_STATE": str(self.config.state.absolute()),
+            "RAGD_LOG__LEVEL": log_level,
+            "RAGD_EMBED__API_KEY": self.config.embed.api_key.get_secret_value(),
+        }
+        return {**os.environ, **{name: value for name, value in given.items() if value}}
+
+    def _count(self) -> Count:
+        overview = self.app.reader.overview
+        documents = overview.documents_by_state()
+        chunks = overview.chunk_counts()
+        return Count(
+            files=sum(documents.values()),
+            waiting=documents["pending"],
+            failed=documents["failed"],
+            chunks=chunks["total"],
+            lacking=chunks["total"] - chunks["with_vectors"],
+            is_scanning=self.health.is_scanning(),
+        )
+
+    def _ready_line(self, count: Count) -> str:
+        failed = f", {count.failed:,} could not be read (see: ragd failed)" if count.failed else ""
+        folders = ", ".join(display_path(path) for path in self.app.roots.values())
+        return (
+            f"all searchable: {count.files - count.failed:,} files, {count.chunks:,} chunks in {folders}{failed}. "
+            f'Search with: ragd --state {self.config.state} search "your words"'
+        )
+
+    def _say(self, text: str) -> None:
+        if self._says and sys.stderr.isatty():
+            sys.stderr.write(text + "\n")
