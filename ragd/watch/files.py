@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import stat as modes
@@ -92,10 +93,11 @@ def hash_file(root: bytes, path: bytes) -> tuple[Stat, bytes | None]:
     try:
         before = stat_of(os.fstat(descriptor))
         digest = hashlib.blake2b(digest_size=16)
-        while block := os.read(descriptor, _BLOCK_BYTES):
+        count = 0
+        # Beyond the size it had, it grows: perhaps faster than it is read.
+        while count <= before.size_bytes and (block := os.read(descriptor, _BLOCK_BYTES)):
+            count += len(block)
             digest.update(block)
-            if os.fstat(descriptor).st_size > 2 * before.size_bytes + _BLOCK_BYTES:
-                break  # it grows faster than it is read
         after = stat_of(os.fstat(descriptor))
     finally:
         os.close(descriptor)
@@ -122,18 +124,19 @@ def link_target(root: bytes, path: bytes) -> bytes:
 
 def _link(root: bytes, path: bytes, own: Stat, max_file_bytes: int) -> Observation:
     try:
-        target = target_beneath(root, path)
-        found = os.stat(os.path.join(root, target))
+        if modes.S_ISDIR(os.stat(os.path.join(root, path)).st_mode):
+            hint = "add the folder it leads to to the collection, or exclude the link"
+            return _problem(path, own, "is a link to a folder, which is not followed", hint)
+        found = os.stat(os.path.join(root, target_beneath(root, path)))
     except FileNotFoundError:
         return _problem(path, own, "is a link to a file that is not there", "restore what it leads to, or remove it")
     except PathInvalid as error:
         return _problem(path, own, _reason(path, error), error.hint)
     except OSError as error:
+        if error.errno == errno.ELOOP:
+            return _problem(path, own, "is a link that leads back to itself", "remove it")
         hint = "check the rights on the folders that it leads through"
         return _problem(path, own, f"is a link that cannot be followed: {error.strerror}", hint)
-    if modes.S_ISDIR(found.st_mode):
-        hint = "add the folder it leads to to the collection, or exclude the link"
-        return _problem(path, own, "is a link to a folder, which is not followed", hint)
     if not modes.S_ISREG(found.st_mode):
         return _problem(path, own, f"is a link to a {_kind(found.st_mode)}", "remove it, or exclude it")
     return _regular(path, stat_of(found), max_file_bytes)

@@ -23,7 +23,8 @@ class ScanHint:
     """A folder of a root (empty: all of it) is to be scanned; `reason` is for the log.
 
     `is_explicit` means that somebody said so: an event that the folder is gone or moved, or a person who accepts
-    deletions. Then what the scan finds missing is deleted without doubt.
+    deletions. Then what the scan finds missing is deleted without doubt. `must_settle` gives the folder the quiet
+    that a file is given before it is looked at.
     """
 
     root_id: int
@@ -31,6 +32,7 @@ class ScanHint:
     reason: str
     at: float
     is_explicit: bool = False
+    must_settle: bool = False
 
 
 Hint = PathHint | ScanHint

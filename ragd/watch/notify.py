@@ -153,7 +153,7 @@ class _Handler(FileSystemEventHandler):
                 # The root's own deletion says nothing about its documents: its identity is watched apart.
                 if folder:
                     reason = f"folder {event.event_type}"
-                    self._on_hint(ScanHint(self._root_id, folder, reason, now, is_explicit=is_explicit))
+                    self._on_hint(ScanHint(self._root_id, folder, reason, now, is_explicit, must_settle=True))
         elif event.event_type == "moved":
             if source:
                 self._on_hint(PathHint(self._root_id, source, Kind.DELETED, now))

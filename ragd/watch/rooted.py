@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
@@ -29,7 +30,8 @@ _CLOCK_SLACK_S = 1.0
 class WatchSettings:
     """How often to scan (seconds), what is too large (bytes), and when a path is at rest.
 
-    `rescan_s` is the pause between scans where events are heard, `scan_only_s` the shortest one where they are not.
+    `rescan_s` is the pause between scans where events are heard (0: none but the first and those there is a
+    need for), `scan_only_s` the shortest one where they are not.
     """
 
     max_file_bytes: int = 64 * 1024 * 1024
@@ -95,8 +97,7 @@ class RootWatch:
                 if is_ignore_file(path) or not self._rules.ignores(path):
                     self._settle.note(path, hint.kind, hint.at)
             return
-        # A folder that just appeared is given the time a file is given.
-        delay = self._settings.timings.settle_s if hint.folder else 0.0
+        delay = self._settings.timings.settle_s if hint.must_settle else 0.0
         self._want(hint.folder, now + delay, is_explicit=hint.is_explicit)
 
     def step(self, now: float, slice_s: float) -> list[Observation]:
@@ -266,8 +267,8 @@ class RootWatch:
         seconds = now - started_at
         # Where events are missing, or documents are held, the next look comes sooner; never most of the time.
         is_calm = self._guard.hearing.is_watching and self.progress.held is None
-        soon_s = min(self._settings.rescan_s, max(self._settings.scan_only_s, 10 * seconds))
-        self._rescan_at = now + (self._settings.rescan_s if is_calm else soon_s)
+        calm_s = self._settings.rescan_s or math.inf
+        self._rescan_at = now + (calm_s if is_calm else min(calm_s, max(self._settings.scan_only_s, 10 * seconds)))
         self._count(scan, is_scanning=False)
         self.progress = replace(
             self.progress, scans=self.progress.scans + 1, last_scan_at=now, last_scan_s=max(seconds, 0.0)

@@ -77,7 +77,7 @@ class Scan:
 
     def steps(self) -> Iterator[list[Observation]]:
         """The walk, in small steps; each gives what it found to differ (often nothing)."""
-        if not self.top or self._may_enter(self.top):
+        if self._may_enter(self.top):
             yield from self._walk(self.top)
         for folder in list(self._known.known_folders(self._root_id, self.top)):
             if folder in self.folders or self._is_unlisted(folder):
@@ -185,12 +185,16 @@ class Scan:
 
     def _unlistable(self, folder: bytes, error: OSError) -> None:
         """Keeps what is known below a folder out of judgement, and tells of it once."""
-        if folder in self.unlisted:
+        if self._is_unlisted(folder):
             return
         self.unlisted.add(folder)
         if not folder:
             return  # the root itself is reported by its state
         seen = unlistable(self._root, folder, error)
+        if seen.stat is None:
+            # Not even the folder itself can be seen: the one above is the problem.
+            self._unlistable(folder.rpartition(b"/")[0], error)
+            return
         row = self._known.known_path(self._root_id, folder)
         if row is None or not row.is_failed or row.stat != seen.stat:
             self._found.append(seen)
@@ -208,6 +212,8 @@ class Scan:
 
     def _may_enter(self, folder: bytes) -> bool:
         """Whether a folder is there, wanted, and reached without passing a link."""
+        if not folder:
+            return os.path.isdir(self._root)
         if self._rules.ignores(folder, is_folder=True):
             return False
         here = self._root

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from collections import deque
@@ -10,11 +11,12 @@ from collections.abc import Callable, Sequence
 from ragd.domain.changes import Observation
 from ragd.domain.errors import BrokerUnavailable
 from ragd.watch.guard import RootGuard
-from ragd.watch.inbox import Inbox, ScanHint
+from ragd.watch.inbox import Inbox, PathHint, ScanHint
 from ragd.watch.notify import Notifier
 from ragd.watch.rooted import RootProgress, RootWatch, WatchSettings
 from ragd.watch.roots import Mount, WatchedRoot, read_mounts
 from ragd.watch.scan import KnownFiles
+from ragd.watch.settle import Kind
 
 BATCH = 256
 _SLICE_S = 0.05
@@ -29,8 +31,8 @@ class Watcher:
 
     `emit` may block, which slows the scans down, and may raise BrokerUnavailable: then what it was given is kept
     and told again later, in order, and nothing new is looked at meanwhile. An observation may be told twice.
-    `step` is what a test drives; `run` is the loop of a thread. `rescan`, `progress` and `stop` may be called from
-    any thread, everything else from the one that steps.
+    `step` is what a test drives; `run` is the loop of a thread. `rescan`, `recheck`, `progress` and `stop` may be
+    called from any thread, everything else from the one that steps.
     """
 
     def __init__(
@@ -94,13 +96,20 @@ class Watcher:
         """Stops listening; `run` does it by itself."""
         self._notifier.close()
 
-    def rescan(self, root_id: int | None = None, folder: bytes = b"", *, accept_deletions: bool = False) -> None:
-        """Asks for a scan of a folder below a root (empty: the whole root) or of every root (None).
+    def rescan(self, folder: bytes | None = None, *, accept_deletions: bool = False) -> bool:
+        """Asks for a scan of a root or a folder below one (absolute path), or of every root (None).
 
-        `accept_deletions` lets go of deletions that are held.
+        `accept_deletions` lets go of deletions that are held. False when no root holds the folder.
         """
-        for one in self._roots if root_id is None else (root_id,):
-            self._inbox.put(ScanHint(one, folder, "asked for", self._clock(), is_explicit=accept_deletions))
+        targets = [(root_id, b"") for root_id in self._roots] if folder is None else self._below(folder)
+        for root_id, relative in targets:
+            hint = ScanHint(root_id, relative, "asked for", self._clock(), is_explicit=accept_deletions)
+            self._inbox.put(hint)
+        return bool(targets)
+
+    def recheck(self, root_id: int, path: bytes) -> None:
+        """Asks for another look at one path below a root."""
+        self._inbox.put(PathHint(root_id, path, Kind.MOVED, self._clock()))
 
     def progress(self) -> tuple[RootProgress, ...]:
         """How each root stands now."""
@@ -110,6 +119,14 @@ class Watcher:
     def untold(self) -> int:
         """Observations that wait for a broker."""
         return sum(len(batch) for _, batch in list(self._outbox))
+
+    def _below(self, folder: bytes) -> list[tuple[int, bytes]]:
+        wanted = os.path.normpath(folder)
+        for root_id, root in self._roots.items():
+            path = root.progress.path.rstrip(b"/")
+            if wanted == path or wanted.startswith(path + b"/"):
+                return [(root_id, wanted[len(path) + 1 :])]
+        return []
 
     def _told(self, now: float) -> bool:
         """Tells what waits; False when it has to wait longer."""

@@ -1,11 +1,9 @@
-"""A catalog in a dictionary for the watch tests: stricter than the real one about who asks what."""
+"""A catalog of one root in a dictionary: what a watcher asks of it, and what it tells, without a database."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-
-import pytest
 
 from ragd.domain.changes import Action, Known, Observation
 from ragd.plan.reconcile import reconcile
@@ -13,8 +11,12 @@ from ragd.watch.scan import StatRow
 
 
 @dataclass
-class DictCatalog:
-    """Documents by path; `tell` commits observations as the daemon does, through reconcile."""
+class FolderCatalog:
+    """Documents by path; `tell` is an emit that commits as the daemon does, through reconcile.
+
+    It refuses what the watcher must never do: empty or oversized batches, a present file without a stat.
+    `told` and `actions` keep every observation and decision in order, `reasons` why documents failed.
+    """
 
     documents: dict[bytes, Known] = field(default_factory=dict)
     reasons: dict[bytes, str] = field(default_factory=dict)
@@ -22,6 +24,7 @@ class DictCatalog:
     actions: list[tuple[Action, bytes]] = field(default_factory=list)
 
     def known_stats(self, root_id: int, folder: bytes) -> Iterable[StatRow]:
+        """The documents directly in one folder, failed ones without a hash with size -1."""
         for path, known in self.documents.items():
             above, _, name = path.rpartition(b"/")
             if above == folder:
@@ -30,17 +33,22 @@ class DictCatalog:
                 yield name, size, stat.mtime_ns, stat.ctime_ns, stat.inode
 
     def known_folders(self, root_id: int, below: bytes = b"") -> Iterable[bytes]:
+        """Folders that hold a document, at or below one folder."""
         folders = {path.rpartition(b"/")[0] for path in self.documents}
         return [one for one in folders if not below or one == below or one.startswith(below + b"/")]
 
     def known_path(self, root_id: int, path: bytes) -> Known | None:
+        """The document at one path."""
         return self.documents.get(path)
 
     def document_count(self, root_id: int) -> int:
+        """How many documents there are."""
         return len(self.documents)
 
     def tell(self, root_id: int, observations: Sequence[Observation]) -> None:
-        assert 0 < len(observations) <= 256
+        """Commits a batch of observations."""
+        if not 0 < len(observations) <= 256:
+            raise AssertionError(f"a batch of {len(observations)} observations")
         self.told += observations
         for change in reconcile(observations, self.documents):
             self._commit(change.action, change.observation)
@@ -53,7 +61,8 @@ class DictCatalog:
         if action is Action.DELETE:
             del self.documents[seen.path]
             return
-        assert seen.stat is not None
+        if seen.stat is None:
+            raise AssertionError(f"a present file without a stat: {seen!r}")
         if seen.problem:
             self.reasons[seen.path] = seen.problem
         self.documents[seen.path] = Known(1, seen.path, seen.stat, seen.content_hash, bool(seen.problem))
@@ -62,8 +71,3 @@ class DictCatalog:
     def paths(self) -> set[bytes]:
         """Documents that are not failed."""
         return {path for path, known in self.documents.items() if not known.is_failed}
-
-
-@pytest.fixture
-def catalog() -> DictCatalog:
-    return DictCatalog()

@@ -1,0 +1,312 @@
+"""The watcher, stepped by hand over real folders: scans, holds, roots that go and come, a broker that is away."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from ragd.domain.changes import Action, Observation, Presence
+from ragd.domain.errors import BrokerUnavailable
+from ragd.testing.folder_catalog import FolderCatalog
+from ragd.watch.ignore import IgnoreSettings
+from ragd.watch.rooted import WatchSettings
+from ragd.watch.roots import Mount, RootState, WatchedRoot
+from ragd.watch.watcher import Watcher
+
+REMOTE = (Mount(b"/", "nfs4"),)  # nothing is heard, so that nothing but the test moves the watcher
+
+
+@dataclass
+class Clock:
+    """The real time plus what the test adds, so that the times of files still mean something."""
+
+    ahead_s: float = 10.0
+
+    def __call__(self) -> float:
+        return time.time() + self.ahead_s
+
+
+@dataclass
+class Desk:
+    """A watcher over one root and a catalog that it tells."""
+
+    root: Path
+    catalog: FolderCatalog = field(default_factory=FolderCatalog)
+    clock: Clock = field(default_factory=Clock)
+    settings: WatchSettings = field(default_factory=WatchSettings)
+    mounts: Callable[[], tuple[Mount, ...]] = lambda: REMOTE
+    ignore: IgnoreSettings = field(default_factory=IgnoreSettings)
+    broker_is_away: bool = False
+
+    def __post_init__(self) -> None:
+        self.watcher = Watcher(
+            [WatchedRoot(1, os.fsencode(self.root), self.ignore)],
+            self.settings,
+            self.catalog,
+            self.emit,
+            self.clock,
+            self.mounts,
+        )
+
+    def emit(self, root_id: int, observations: Sequence[Observation]) -> None:
+        if self.broker_is_away:
+            raise BrokerUnavailable("Redis is away")
+        self.catalog.tell(root_id, observations)
+
+    def settle(self, ahead_s: float = 0.0) -> None:
+        """Lets time pass and steps until nothing is due."""
+        self.clock.ahead_s += ahead_s
+        for _ in range(10_000):
+            if self.watcher.step(self.clock()) > self.clock():
+                return
+        raise AssertionError("the watcher never rests")
+
+    def write(self, name: str, text: str) -> None:
+        path = self.root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+
+
+@pytest.fixture
+def desk(tmp_path: Path) -> Iterator[Desk]:
+    (tmp_path / "kb").mkdir()
+    made = Desk(tmp_path / "kb")
+    yield made
+    made.watcher.close()
+
+
+def progress(desk: Desk):  # type: ignore[no-untyped-def]
+    (one,) = desk.watcher.progress()
+    return one
+
+
+def test_the_first_scan_tells_everything_in_batches_and_nothing_of_it_is_fresh(desk: Desk) -> None:
+    for number in range(300):
+        desk.write(f"{number % 7}/{number}.md", str(number))
+    desk.settle()
+    assert len(desk.catalog.paths) == 300
+    assert not any(seen.fresh for seen in desk.catalog.told)
+    assert all(seen.seen_at and seen.stable_at for seen in desk.catalog.told)
+    one = progress(desk)
+    assert (one.files, one.folders, one.scans, one.is_scanning) == (300, 8, 1, False)
+    assert one.facts.state is RootState.OK
+
+
+def test_a_network_mount_is_scanned_often_and_its_finds_are_fresh(desk: Desk) -> None:
+    desk.settle()
+    assert str(progress(desk).hearing) == "scanning only: a nfs4 mount does not tell of changes made elsewhere"
+    desk.write("new.md", "new")
+    desk.settle(ahead_s=20)
+    assert desk.catalog.paths == set()
+    desk.settle(ahead_s=15)
+    assert desk.catalog.paths == {b"new.md"}
+    assert desk.catalog.told[-1].fresh
+
+
+def test_a_file_found_while_it_may_still_be_written_waits_for_its_rest(desk: Desk) -> None:
+    desk.clock.ahead_s = 0
+    desk.write("growing.md", "one")
+    desk.settle()
+    assert desk.catalog.paths == set()
+    assert progress(desk).waiting == 1
+    desk.settle(ahead_s=2.5)
+    assert desk.catalog.paths == {b"growing.md"}
+    assert progress(desk).waiting == 0
+
+
+def test_a_scan_asked_for_covers_one_folder(desk: Desk) -> None:
+    desk.settle()
+    desk.write("a/x.md", "x")
+    desk.write("b/y.md", "y")
+    assert desk.watcher.rescan(os.fsencode(desk.root / "a"))
+    assert not desk.watcher.rescan(b"/nowhere")
+    desk.settle(ahead_s=3)
+    assert desk.catalog.paths == {b"a/x.md"}
+    assert desk.watcher.rescan()
+    desk.settle()
+    assert desk.catalog.paths == {b"a/x.md", b"b/y.md"}
+
+
+def test_a_path_can_be_looked_at_again(desk: Desk) -> None:
+    desk.write("x.md", "x")
+    desk.settle()
+    del desk.catalog.documents[b"x.md"]
+    desk.watcher.recheck(1, b"x.md")
+    desk.settle(ahead_s=1)
+    assert desk.catalog.paths == {b"x.md"}
+
+
+def test_deletions_found_by_a_scan_are_believed_when_they_are_few(desk: Desk) -> None:
+    for number in range(40):
+        desk.write(f"{number}.md", str(number))
+    desk.settle()
+    for number in range(12):
+        (desk.root / f"{number}.md").unlink()
+    desk.settle(ahead_s=31)
+    assert len(desk.catalog.paths) == 28
+    assert progress(desk).held is None
+
+
+def test_many_deletions_are_held_until_a_person_accepts_them(desk: Desk) -> None:
+    for number in range(40):
+        desk.write(f"{number}.md", str(number))
+    desk.settle()
+    for number in range(13):
+        (desk.root / f"{number}.md").unlink()
+    desk.write("new.md", "new")
+    desk.settle(ahead_s=31)
+    desk.settle(ahead_s=31)
+    assert len(desk.catalog.paths) == 41
+    assert "13 of 41 documents are missing" in progress(desk).held.reason
+    desk.watcher.rescan(accept_deletions=True)
+    desk.settle()
+    assert len(desk.catalog.paths) == 28
+    assert progress(desk).held is None
+
+
+def test_an_empty_root_deletes_nothing_and_is_forgiven_when_it_fills_again(desk: Desk) -> None:
+    for number in range(3):
+        desk.write(f"{number}.md", str(number))
+    desk.settle()
+    away = desk.root.parent / "away"
+    away.mkdir()
+    for path in list(desk.root.iterdir()):
+        path.rename(away / path.name)
+    desk.settle(ahead_s=31)
+    assert "the folder is empty" in progress(desk).held.reason
+    assert len(desk.catalog.paths) == 3
+    for path in list(away.iterdir()):
+        path.rename(desk.root / path.name)
+    desk.settle(ahead_s=31)
+    assert progress(desk).held is None
+    assert not any(action is Action.DELETE for action, _ in desk.catalog.actions)
+
+
+def test_renaming_everything_is_not_a_mass_deletion(desk: Desk) -> None:
+    for number in range(40):
+        desk.write(f"old/{number}.md", f"text {number}")
+    desk.settle()
+    (desk.root / "old").rename(desk.root / "renamed")
+    for number in range(20):  # the other half is copied, with new inodes and times
+        path = desk.root / "renamed" / f"{number}.md"
+        text = path.read_text()
+        path.unlink()
+        desk.write(f"copied/{number}.md", text)
+    desk.settle(ahead_s=40)
+    assert progress(desk).held is None
+    assert len(desk.catalog.paths) == 40
+    assert not any(path.startswith(b"old/") for path in desk.catalog.paths)
+
+
+def test_a_missing_root_keeps_its_documents_and_is_scanned_when_it_is_back(desk: Desk) -> None:
+    desk.write("x.md", "x")
+    desk.settle()
+    desk.root.rename(desk.root.parent / "away")
+    desk.watcher.recheck(1, b"x.md")
+    desk.settle(ahead_s=40)
+    assert progress(desk).facts.state is RootState.MISSING
+    assert "its documents are kept" in progress(desk).hearing.why
+    assert desk.catalog.paths == {b"x.md"}
+    (desk.root.parent / "away").rename(desk.root)
+    desk.write("y.md", "y")
+    desk.settle(ahead_s=40)
+    assert desk.catalog.paths == {b"x.md", b"y.md"}
+
+
+def test_another_folder_at_the_same_path_is_scanned_and_held_like_any_other(desk: Desk) -> None:
+    for number in range(3):
+        desk.write(f"{number}.md", str(number))
+    desk.settle()
+    desk.root.rename(desk.root.parent / "away")
+    desk.root.mkdir()
+    desk.settle(ahead_s=3)
+    assert len(desk.catalog.paths) == 3
+    assert "the folder is empty" in progress(desk).held.reason
+
+
+def test_what_was_mounted_in_the_root_and_is_not_any_more_is_kept(tmp_path: Path) -> None:
+    root = tmp_path / "kb"
+    inner = Mount(os.fsencode(root.resolve() / "disk"), "ext4")
+    mounts = [*REMOTE, inner]
+    desk = Desk(root, mounts=lambda: tuple(mounts))
+    desk.write("x.md", "x")
+    desk.write("disk/y.md", "y")
+    desk.settle()
+    (root / "disk" / "y.md").unlink()
+    (root / "x.md").unlink()
+    desk.write("z.md", "z")
+    mounts.remove(inner)
+    desk.settle(ahead_s=40)
+    assert desk.catalog.paths == {b"disk/y.md", b"z.md"}
+    mounts.append(inner)
+    desk.settle(ahead_s=40)
+    assert desk.catalog.paths == {b"z.md"}
+    desk.watcher.close()
+
+
+def test_while_the_broker_is_away_nothing_is_lost_and_nothing_piles_up(desk: Desk) -> None:
+    for number in range(2000):
+        desk.write(f"{number}.md", str(number))
+    desk.broker_is_away = True
+    for _ in range(200):
+        desk.watcher.step(desk.clock())
+        desk.clock.ahead_s += 1
+    assert 0 < desk.watcher.untold <= 512
+    desk.broker_is_away = False
+    desk.settle(ahead_s=10)
+    assert len(desk.catalog.paths) == 2000
+    assert desk.watcher.untold == 0
+
+
+def test_a_clock_set_back_only_causes_a_scan(desk: Desk) -> None:
+    desk.write("x.md", "x")
+    desk.clock.ahead_s = 3600
+    desk.settle()
+    desk.write("y.md", "y")
+    desk.clock.ahead_s = 10
+    desk.settle()
+    assert desk.catalog.paths == {b"x.md", b"y.md"}
+
+
+def test_new_ignore_rules_take_out_and_let_in_what_they_name(desk: Desk) -> None:
+    desk.write("keep.md", "x")
+    desk.write("drafts/a.md", "a")
+    desk.settle()
+    desk.write(".ragdignore", "drafts/\n")
+    desk.watcher.recheck(1, b".ragdignore")
+    desk.settle(ahead_s=3)
+    assert desk.catalog.paths == {b"keep.md"}
+    (desk.root / ".ragdignore").unlink()
+    desk.watcher.recheck(1, b".ragdignore")
+    desk.settle(ahead_s=3)
+    assert desk.catalog.paths == {b"keep.md", b"drafts/a.md"}
+
+
+def test_a_rename_tells_the_new_name_before_the_old_one(desk: Desk) -> None:
+    desk.write("old.md", "x")
+    desk.settle()
+    desk.catalog.told.clear()
+    (desk.root / "old.md").rename(desk.root / "new.md")
+    desk.watcher.recheck(1, b"old.md")
+    desk.watcher.recheck(1, b"new.md")
+    desk.settle(ahead_s=3)
+    assert [(seen.path, seen.presence) for seen in desk.catalog.told] == [
+        (b"new.md", Presence.PRESENT),
+        (b"old.md", Presence.GONE),
+    ]
+    assert all(seen.fresh for seen in desk.catalog.told)
+
+
+def test_without_periodic_scans_only_the_first_one_runs(tmp_path: Path) -> None:
+    (tmp_path / "kb").mkdir()
+    desk = Desk(tmp_path / "kb", settings=WatchSettings(rescan_s=0), mounts=lambda: (Mount(b"/", "ext4"),))
+    desk.settle()
+    desk.settle(ahead_s=10_000)
+    assert progress(desk).scans == 1
+    assert progress(desk).hearing.is_watching
+    desk.watcher.close()
