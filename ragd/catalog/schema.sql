@@ -13,7 +13,7 @@ CREATE TABLE roots (
 -- What was read from a file's bytes. Documents with equal bytes share one content; a content that
 -- no document refers to (refs = 0) rests until it is purged, so that coming back is free.
 CREATE TABLE contents (
-  id INTEGER PRIMARY KEY,
+  id INTEGER PRIMARY KEY AUTOINCREMENT,
   hash BLOB NOT NULL,
   kind TEXT NOT NULL,
   reader TEXT NOT NULL,
@@ -30,7 +30,7 @@ CREATE INDEX contents_resting ON contents (retired_at) WHERE refs = 0;
 
 -- A document is a row of a folder: what the file system says of it, what it holds, and where it stands.
 CREATE TABLE documents (
-  id INTEGER PRIMARY KEY,
+  id INTEGER PRIMARY KEY AUTOINCREMENT,  -- never given twice: a late answer must not meet another document
   root_id INTEGER NOT NULL REFERENCES roots (id),
   folder BLOB NOT NULL,
   name BLOB NOT NULL,
