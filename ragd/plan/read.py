@@ -17,7 +17,7 @@ _SUFFIX = re.compile(rb"[^/]\.([A-Za-z0-9_+~-]{1,16})\Z")
 _READS = 3
 _BLOCK_BYTES = 1 << 20
 _SURROGATE = re.compile("[\ud800-\udfff]")
-_EXCLUDE = "exclude it, or raise extract."
+_EXCLUDE = "exclude it, or raise read."
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +79,7 @@ def _stat(descriptor: int, limits: ReadLimits) -> Stat:
     if seen.st_size > limits.max_file_bytes:
         raise ReadFailed(
             f"larger than the limit: {seen.st_size:,} bytes, at most {limits.max_file_bytes:,} are read",
-            hint=_EXCLUDE + "max_file_bytes",
+            hint=_EXCLUDE + "max_file_mb",
         )
     return Stat(seen.st_size, seen.st_mtime_ns, seen.st_ctime_ns, seen.st_ino)
 

@@ -28,7 +28,7 @@ _ENVIRONMENT = {
     "MALLOC_ARENA_MAX": "2",
     "TOKENIZERS_PARALLELISM": "false",
 }
-_SPLIT_HINT = "split the file, exclude it, or raise extract."
+_SPLIT_HINT = "split the file, exclude it, or raise read."
 
 
 class Sandbox:

@@ -15,6 +15,7 @@ import pptx
 import pytest
 from reportlab.lib.pagesizes import A4
 from reportlab.pdfgen import canvas
+from reportlab.platypus import SimpleDocTemplate, Table
 
 from ragd.domain.documents import Extraction, Piece, content_hash
 from ragd.domain.work import ExtractItem, ReadLimits
@@ -172,6 +173,20 @@ def test_a_pdf_keeps_page_numbers_and_title(extract: Extract) -> None:
     extraction = extract("paper.pdf", pdf(pages, "A Paper"))
     assert extraction.title == "A Paper"
     assert [holding(extraction, f"number {n}").page for n in (1, 2, 3)] == [1, 2, 3]
+
+
+def test_a_table_in_a_pdf_becomes_a_table(extract: Extract) -> None:
+    buffer = io.BytesIO()
+    rows = [["Name", "City", "Age"], ["Ada Love", "London", "36"], ["Bob", "Paris", "41"], ["Cyd", "Rome", "29"]]
+    SimpleDocTemplate(buffer).build([Table(rows, colWidths=[150, 150, 100])])
+    text = text_of(extract("table.pdf", buffer.getvalue()))
+    assert "| Name     | City   | Age |" in text
+    assert "| Ada Love | London | 36  |" in text
+
+
+def test_paragraphs_of_a_pdf_stay_apart(extract: Extract) -> None:
+    text = text_of(extract("prose.pdf", pdf(["first line\nsecond line\n\n\nnew paragraph"])))
+    assert "first line\nsecond line\n\nnew paragraph" in text
 
 
 def test_a_docx_has_headings_and_a_title(extract: Extract) -> None:
