@@ -156,15 +156,16 @@ def changes(generation: Generation, flat: Any, source: ArraySource, topics: Topi
 
     with faiss_threads(1):
         for _ in range(repeats):
-            ids = rng.choice(len(source.rows), BATCH, replace=False)
-            vectors = topics.draw(BATCH)
-            ours["upsert"].append(timed(generation.apply, ids, vectors, nothing)[0])
-            theirs["upsert"].append(timed(replace_in_flat, ids, vectors)[0])
-            ours["remove"].append(timed(generation.apply, nothing, none, ids)[0])
-            theirs["remove"].append(timed(flat.remove_ids, ids)[0])
-            generation.apply(ids, vectors, nothing)
-            flat.add_with_ids(vectors, ids)
-            source.change(ids, vectors)
+            # Rows from all over the index: the rival pays by how far from its end a removed row lies.
+            replaced, removed = rng.choice(len(source.rows), (2, BATCH), replace=False)
+            vectors = topics.draw(2 * BATCH)
+            ours["upsert"].append(timed(generation.apply, replaced, vectors[:BATCH], nothing)[0])
+            theirs["upsert"].append(timed(replace_in_flat, replaced, vectors[:BATCH])[0])
+            ours["remove"].append(timed(generation.apply, nothing, none, removed)[0])
+            theirs["remove"].append(timed(flat.remove_ids, removed)[0])
+            generation.apply(removed, vectors[BATCH:], nothing)
+            flat.add_with_ids(vectors[BATCH:], removed)
+            source.change(np.concatenate([replaced, removed]), vectors)
     figures: Figures = {}
     for name in ours:
         mine, other = statistics.median(ours[name]), statistics.median(theirs[name])
