@@ -1,19 +1,20 @@
-"""`ragd status`: one screen about how the daemon is."""
+"""`ragd status`: one screen about how the daemon is; `--json` has every detail."""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import typer
 
 from ragd.cli.options import AsJson, ConfigFile, StateFolder
 from ragd.cli.session import configuration, daemon_or_snapshot, screen, show_json
-from ragd.cli.terminal import Terminal, clip, count, one_line, size
-from ragd.cli.when import ago, duration
+from ragd.cli.terminal import Terminal, count, one_line, size
+from ragd.cli.when import duration
 
 LABEL_WIDTH = 11
+Facts = Mapping[str, Any]
 
 
 def status(ctx: typer.Context, config: ConfigFile = None, state: StateFolder = None, as_json: AsJson = False) -> None:
@@ -24,59 +25,98 @@ def status(ctx: typer.Context, config: ConfigFile = None, state: StateFolder = N
     if as_json:
         show_json(answer)
         return
-    for line in lines(answer, screen(), time.time()):
+    for line in lines(answer, str(loaded.config.state), screen()):
         typer.echo(line)
-    typer.echo(_labelled("state", str(loaded.config.state)))
 
 
-def lines(answer: Mapping[str, Any], terminal: Terminal, now: float) -> list[str]:
-    """The screen, a line each; facts that a section gains later are shown without a change here."""
+def lines(answer: Facts, state_folder: str, terminal: Terminal) -> list[str]:
+    """The screen, a line each. What only a running daemon knows is left out where none runs."""
     state = str(answer["state"])
     paint = {"ready": terminal.green, "indexing": terminal.yellow}.get(state, terminal.red)
-    up = f", up {duration(answer['uptime_s'])}" if answer.get("uptime_s") else ""
+    up = f", up {duration(answer['uptime_s'])}" if answer["uptime_s"] else ""
     told = [f"{terminal.bold('ragd ' + str(answer['version']))}  {paint(state)}{up}"]
     told += [f"  {terminal.yellow('!')} {one_line(str(reason))}" for reason in answer["reasons"]]
-    documents = answer["documents"]
+    documents, chunks = answer["documents"], answer["chunks"]
     order = ("searchable", "text", "pending", "failed")
-    told.append(_labelled("documents", " · ".join(f"{count(documents[name])} {name}" for name in order)))
-    chunks = answer["chunks"]
-    told.append(_labelled("chunks", f"{count(chunks['total'])}, {count(chunks['with_vectors'])} with vectors"))
-    for name in ("progress", "index", "model", "redis", "queues"):
-        if answer.get(name):
-            told.append(_labelled(name, facts(answer[name], now)))
-    for name in ("workers", "watch"):
-        told += [_labelled(name if i == 0 else "", facts(item, now)) for i, item in enumerate(answer[name])]
-    return [clip(line, terminal.width) if not terminal.is_colour else line for line in told]
+    sections: list[tuple[str, Iterable[str]]] = [
+        ("documents", [", ".join(f"{count(documents[name])} {name}" for name in order)]),
+        ("chunks", [f"{count(chunks['total'])}, {count(chunks['with_vectors'])} with vectors"]),
+        ("at work", _progress(answer["progress"])),
+        ("index", _index(answer["index"])),
+        ("model", _model(answer["model"])),
+        ("workers", _workers(answer["workers"])),
+        ("queues", _queues(answer["queues"])),
+        ("redis", _redis(answer["redis"])),
+        ("folders", (_folder(root) for root in answer["watch"])),
+        ("state", [state_folder]),
+    ]
+    for label, texts in sections:
+        for number, text in enumerate(texts):
+            told.append(f"{('' if number else label).ljust(LABEL_WIDTH)} {one_line(text)}")
+    return told
 
 
-def facts(section: Mapping[str, Any], now: float) -> str:
-    """A section in one line: `key value`, the unit taken from the key's ending; what is empty is left out."""
-    parts = []
-    for key, value in section.items():
-        if value in (None, "", [], {}):
-            continue
-        if isinstance(value, Mapping):
-            inner = facts(value, now)
-            parts.append(f"{key} ({inner})" if inner else key)
-        else:
-            parts.append(_fact(key, value, now))
-    return " · ".join(parts)
+def _progress(progress: Facts) -> list[str]:
+    """What is under way; nothing where all is at rest."""
+    files, chunks = progress.get("files_in_flight", 0), progress.get("chunks_in_flight", 0)
+    parts = ["walking folders"] if progress.get("scanning") else []
+    parts += [f"reading {count(files)} files"] if files else []
+    parts += [f"embedding {count(chunks)} chunks"] if chunks else []
+    return [", ".join(parts)] if parts else []
 
 
-def _fact(key: str, value: object, now: float) -> str:
-    if isinstance(value, bool):
-        return f"{key} {'yes' if value else 'no'}"
-    if isinstance(value, list):
-        return f"{key} {', '.join(one_line(str(item)) for item in value)}"
-    if not isinstance(value, int | float):
-        return f"{key} {one_line(str(value))}"
-    for ending, written in (("_bytes", size), ("_s", duration), ("_at", lambda at: ago(at, now))):
-        if key.endswith(ending):
-            return f"{key.removesuffix(ending)} {written(value)}"
-    if key.endswith("_ms"):
-        return f"{key.removesuffix('_ms')} {value:,.0f} ms"
-    return f"{key} {value:,}" if isinstance(value, int) else f"{key} {value:,.4g}"
+def _index(index: Facts) -> list[str]:
+    if not index:
+        return []
+    parts = [str(index.get("kind", ""))]
+    parts += [f"{count(index['chunks'])} vectors"] if "chunks" in index else []
+    parts += [f"{count(index['lists'])} lists"] if index.get("lists") else []
+    parts += [size(index["size_bytes"])] if "size_bytes" in index else []
+    return [", ".join(part for part in parts if part)]
 
 
-def _labelled(label: str, text: str) -> str:
-    return f"{label.ljust(LABEL_WIDTH)} {text}"
+def _model(model: Facts) -> list[str]:
+    if not model:
+        return []
+    parts = [str(model.get("model", "")), str(model.get("encoder", ""))]
+    parts += [f"{model['dimension']} dimensions"] if "dimension" in model else []
+    parts += [f"{model['max_tokens']} tokens"] if model.get("max_tokens") else []
+    return [", ".join(part for part in parts if part)]
+
+
+def _workers(workers: Sequence[Facts]) -> list[str]:
+    """How many of each kind there are, how many of them are busy, and where they run when not all here."""
+    kinds = Counter(str(worker.get("queue", "?")) for worker in workers)
+    busy = Counter(str(worker.get("queue", "?")) for worker in workers if worker.get("is_busy"))
+    hosts = {str(worker["host"]) for worker in workers if worker.get("host")}
+    if not kinds:
+        return []
+    told = ", ".join(
+        f"{number} {kind} ({f'{busy[kind]} busy' if busy[kind] else 'idle'})" for kind, number in sorted(kinds.items())
+    )
+    return [f"{told} on {len(hosts)} hosts" if len(hosts) > 1 else told]
+
+
+def _queues(queues: Mapping[str, Any]) -> list[str]:
+    waiting = [f"{count(number)} in {name}" for name, number in queues.items() if number]
+    return [", ".join(waiting)] if waiting else []
+
+
+def _redis(redis: Facts) -> list[str]:
+    if not redis:
+        return []
+    parts = [str(redis.get("kind", ""))]
+    parts += [f"version {redis['version']}"] if redis.get("version") else ["not reached"]
+    parts += [size(redis["memory_bytes"])] if redis.get("memory_bytes") else []
+    parts += [str(redis["url"])] if redis.get("kind") != "embedded" and redis.get("url") else []
+    return [", ".join(part for part in parts if part)]
+
+
+def _folder(root: Facts) -> str:
+    """One watched folder: how it is heard, how much is in it, and what is wrong with it."""
+    state = str(root.get("state", "ok"))
+    parts = [str(root.get("hearing", "")) if state == "ok" else state]
+    parts += [f"{count(root['files'])} files"] if "files" in root else []
+    parts += [f"{count(root['waiting'])} not settled"] if root.get("waiting") else []
+    parts += ["being walked"] if root.get("is_scanning") else []
+    return f"{root.get('folder', '')}: {', '.join(part for part in parts if part)}"

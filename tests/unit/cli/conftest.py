@@ -64,15 +64,22 @@ class Backend:
                 "reasons": ["no inotify watches left: folders are walked instead"],
                 "documents": {"pending": 1, "text": 2, "searchable": 1203, "failed": 4},
                 "chunks": {"total": 20411, "with_vectors": 20390},
-                "index": {"kind": "exact", "size_bytes": 15_000_000, "snapshot_at": time.time() - 30},
+                "index": {"kind": "ivf", "chunks": 20390, "lists": 512, "size_bytes": 15_000_000},
                 "queues": {"extract": 0, "embed": 3},
-                "workers": [{"name": "embed-1", "state": "busy"}, {"name": "extract-1", "state": "idle"}],
-                "watch": [{"folder": "/docs", "mode": "events", "is_present": True}],
-                "redis": {"version": "7.2", "ping_ms": 0.2, "is_private": True},
-                "model": {"name": "minilm", "dimension": 384},
+                "workers": [
+                    {"name": "a", "queue": "embed", "host": "h1", "is_busy": True},
+                    {"name": "b", "queue": "embed", "host": "h2", "is_busy": False},
+                    {"name": "c", "queue": "extract", "host": "h1", "is_busy": False},
+                ],
+                "watch": [
+                    {"folder": "/docs", "state": "ok", "hearing": "watching", "files": 1210, "waiting": 1},
+                    {"folder": "/gone", "state": "missing", "hearing": "", "files": 0},
+                ],
+                "redis": {"kind": "configured", "url": "redis://h/0", "version": "7.2", "memory_bytes": 2048},
+                "model": {"model": "minilm", "encoder": "onnx", "dimension": 384, "max_tokens": 256},
                 "version": "0.1.0",
                 "uptime_s": 7300.0,
-                "progress": {},
+                "progress": {"scanning": True, "files_in_flight": 2, "chunks_in_flight": 0},
             },
         )
 

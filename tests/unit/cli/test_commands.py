@@ -81,15 +81,22 @@ def test_an_error_of_the_daemon_keeps_its_words_and_its_exit_code(ragd: Any, bac
 
 
 def test_status_fits_one_screen_and_says_what_is_wrong(ragd: Any, backend: Any) -> None:
-    result = ragd("status")
-    lines = result.stdout.splitlines()
-    assert lines[0] == "ragd 0.1.0  degraded, up 2 h"
-    assert lines[1] == "  ! no inotify watches left: folders are walked instead"
-    assert "documents   1,203 searchable · 2 text · 1 pending · 4 failed" in lines
-    assert "chunks      20,411, 20,390 with vectors" in lines
-    assert "index       kind exact · size 14 MiB · snapshot 30 s ago" in lines
-    assert "redis       version 7.2 · ping 0 ms · is_private yes" in lines
-    assert len(lines) < 24
+    lines = ragd("status").stdout.splitlines()
+    assert lines[:-1] == [
+        "ragd 0.1.0  degraded, up 2 h",
+        "  ! no inotify watches left: folders are walked instead",
+        "documents   1,203 searchable, 2 text, 1 pending, 4 failed",
+        "chunks      20,411, 20,390 with vectors",
+        "at work     walking folders, reading 2 files",
+        "index       ivf, 20,390 vectors, 512 lists, 14 MiB",
+        "model       minilm, onnx, 384 dimensions, 256 tokens",
+        "workers     2 embed (1 busy), 1 extract (idle) on 2 hosts",
+        "queues      3 in embed",
+        "redis       configured, version 7.2, 2.0 KiB, redis://h/0",
+        "folders     /docs: watching, 1,210 files, 1 not settled",
+        "            /gone: missing, 0 files",
+    ]
+    assert lines[-1].startswith("state ")
     assert json.loads(ragd("status", "--json").stdout)["queues"] == {"extract": 0, "embed": 3}
 
 
