@@ -20,7 +20,7 @@ MAX_TOKENS = 256
 CONTEXT_CHARS = 120
 _BLOCK_CHARS = 50_000
 _SENTENCE_CHARS = 4_000
-_ENDLESS = re.compile(rf"[^\n.!?。！？]{{{_SENTENCE_CHARS + 1},}}")
+_SENTENCE = re.compile(r"[^\n.!?。！？]+")
 _CONTEXT_SHARE = 4  # at most a quarter of the encoder's room goes to the headings
 
 
@@ -108,7 +108,8 @@ def _blocks(text: ReadText, outline: Outline) -> Iterator[tuple[int, int]]:
     """
     start = 0
     ends = [page for page in text.pages if 0 < page < len(text.text)]
-    endless = [place for run in _ENDLESS.finditer(text.text) for place in _partings(text.text, *run.span())]
+    spans = (sentence.span() for sentence in _SENTENCE.finditer(text.text))
+    endless = [place for a, b in spans if b - a > _SENTENCE_CHARS for place in _partings(text.text, a, b)]
     for end in sorted({*ends, *endless, len(text.text)}):
         while end - start > 2 * _BLOCK_CHARS:
             part = _parting(text.text, outline, start + _BLOCK_CHARS, start + 2 * _BLOCK_CHARS)
