@@ -1,0 +1,106 @@
+"""The compose file and the image it builds, read without a container engine."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+import yaml
+
+from ragd.config.keys import keys
+
+ROOT = Path(__file__).parents[2]
+COMPOSE = ROOT / "docker-compose.yml"
+DOCKERFILE = ROOT / "Dockerfile"
+VARIABLE = re.compile(r"(?<!\$)\$\{(\w+)([:?-][^}]*)?\}")
+
+
+@pytest.fixture
+def compose() -> dict[str, Any]:
+    return cast("dict[str, Any]", yaml.safe_load(COMPOSE.read_text()))
+
+
+def test_the_file_is_what_the_specification_allows() -> None:
+    check = [str(Path(sys.executable).with_name("check-jsonschema")), "--builtin-schema", "vendor.compose-spec"]
+    said = subprocess.run([*check, str(COMPOSE)], check=False, text=True, capture_output=True)
+    assert said.returncode == 0, said.stdout
+
+
+def test_every_network_volume_and_service_that_is_named_is_declared(compose: dict[str, Any]) -> None:
+    for name, service in compose["services"].items():
+        assert set(service.get("networks", ())) <= set(compose["networks"]), name
+        assert set(service.get("depends_on", ())) <= set(compose["services"]), name
+        for volume in service.get("volumes", ()):
+            source = re.sub(VARIABLE, "/given", volume).partition(":")[0]
+            assert source.startswith("/") or source in compose["volumes"], volume
+
+
+def test_every_volume_and_network_that_is_declared_is_used(compose: dict[str, Any]) -> None:
+    named = str([service.get("volumes") for service in compose["services"].values()])
+    assert all(f"'{volume}:" in named for volume in compose["volumes"])
+    assert all(service["networks"] == ["jobs"] for service in compose["services"].values())
+
+
+def test_every_variable_is_asked_for_before_anything_starts() -> None:
+    text = "\n".join(line for line in COMPOSE.read_text().splitlines() if not line.startswith("#"))
+    found = VARIABLE.findall(text)
+    assert {name for name, _ in found} == {"REDIS_PASSWORD", "RAGD_DOCUMENTS"}
+    assert all(rule.startswith(":?") for _, rule in found)
+    assert not re.search(r"(?<!\$)\$(?![\{$])", text)  # a single dollar would be taken for a variable
+
+
+def test_the_daemon_knows_every_variable_it_is_given(compose: dict[str, Any]) -> None:
+    known = {key.variable for key in keys()}
+    for name, service in compose["services"].items():
+        given = {variable for variable in service["environment"] if variable.startswith("RAGD_")}
+        assert given <= known, name
+
+
+def test_workers_wait_for_a_healthy_redis_that_asks_for_a_password(compose: dict[str, Any]) -> None:
+    services = compose["services"]
+    assert services["redis"]["healthcheck"]["test"]
+    assert "requirepass" in str(services["redis"]["command"])
+    for name in ("ragd", "embed"):
+        assert services[name]["depends_on"]["redis"]["condition"] == "service_healthy"
+        assert services[name]["environment"]["RAGD_REDIS__URL"].startswith("redis://:${REDIS_PASSWORD")
+
+
+def test_embed_workers_can_be_multiplied_and_the_daemon_starts_none(compose: dict[str, Any]) -> None:
+    embed = compose["services"]["embed"]
+    assert embed["command"] == ["worker", "embed"]
+    assert "container_name" not in embed
+    assert "ports" not in embed
+    assert compose["services"]["ragd"]["environment"]["RAGD_WORKERS__EMBED"] == "0"
+
+
+def test_the_documents_are_mounted_to_be_read_only(compose: dict[str, Any]) -> None:
+    daemon = compose["services"]["ragd"]
+    (documents,) = (volume for volume in daemon["volumes"] if ":/documents" in volume)
+    assert documents.endswith(":/documents:ro")
+    assert daemon["command"][-1] == "/documents"
+
+
+def test_every_program_that_is_started_exists(compose: dict[str, Any]) -> None:
+    commands = (ROOT / "ragd" / "cli").glob("*.py")
+    known = {path.stem for path in commands}
+    assert compose["services"]["ragd"]["command"][0] in known
+    assert compose["services"]["embed"]["command"][0] in known
+    assert compose["services"]["ragd"]["healthcheck"]["test"][2] in known
+
+
+def test_the_image_holds_what_it_needs_and_runs_without_privileges() -> None:
+    text = DOCKERFILE.read_text()
+    copied = [name for line in text.splitlines() if line.startswith("COPY ") for name in line.split()[1:-1]]
+    sources = [name for name in copied if not name.startswith(("--from", "/"))]
+    assert all((ROOT / name).exists() for name in sources)
+    allowed = (ROOT / ".dockerignore").read_text().splitlines()
+    assert all(f"!{name}" in allowed for name in sources)
+    users = re.findall(r"^USER (\S+)", text, re.MULTILINE)
+    assert users
+    assert users[-1] not in ("root", "0")
+    (home,) = re.findall(r"--home-dir (\S+)", text)
+    assert f"RAGD_STATE={home}" in text
