@@ -92,8 +92,6 @@ class BrokerTooOld(BrokerUnavailable):
 class BrokerInUse(BrokerUnavailable):
     """Another daemon with another state folder already works in this Redis database."""
 
-    exit_code = 5
-
 
 class JobRefused(RagdError):
     """A job in Redis names something that is not in the worker's fixed table; it was not run."""
