@@ -10,8 +10,8 @@ from typing import Annotated, Any
 import typer
 
 from ragd.cli.options import AsJson, ConfigFile, Limit, StateFolder, collection_names
-from ragd.cli.paths import named_path
-from ragd.cli.session import configuration, daemon_or_snapshot, screen, show_json
+from ragd.cli.paths import below_root
+from ragd.cli.session import configuration, daemon_or_snapshot, roots, screen, show_json
 from ragd.cli.terminal import count, one_line, size, table
 from ragd.cli.when import ago
 
@@ -52,11 +52,13 @@ def documents(
 
     A document is pending, found by words (text), by words and meaning (searchable), or failed.
     """
-    with daemon_or_snapshot(configuration(ctx, config, state)) as answering:
+    loaded = configuration(ctx, config, state)
+    with daemon_or_snapshot(loaded) as answering:
+        wanted = below_root(path, roots(answering, loaded)) if path else None
         answer = answering.documents(
             state=str(only) if only else None,
             collection=collection,
-            path=named_path(path),
+            path=wanted,
             limit=limit or 100,
             cursor=cursor,
         )

@@ -8,8 +8,8 @@ import typer
 
 from ragd.cli.documents import Cursor, DocumentPath, OneCollection
 from ragd.cli.options import AsJson, ConfigFile, Limit, StateFolder
-from ragd.cli.paths import named_path
-from ragd.cli.session import configuration, daemon_or_snapshot, screen, show_json
+from ragd.cli.paths import below_root
+from ragd.cli.session import configuration, daemon_or_snapshot, roots, screen, show_json
 from ragd.cli.terminal import one_line
 
 
@@ -24,9 +24,11 @@ def failed(
     as_json: AsJson = False,
 ) -> None:
     """List the files that could not be indexed, with the reason and what to do."""
-    with daemon_or_snapshot(configuration(ctx, config, state)) as answering:
+    loaded = configuration(ctx, config, state)
+    with daemon_or_snapshot(loaded) as answering:
+        wanted = below_root(path, roots(answering, loaded)) if path else None
         answer: dict[str, Any] = answering.documents(
-            state="failed", collection=collection, path=named_path(path), limit=limit or 100, cursor=cursor
+            state="failed", collection=collection, path=wanted, limit=limit or 100, cursor=cursor
         )
     if as_json:
         show_json(answer)

@@ -10,8 +10,8 @@ import typer
 
 from ragd.cli.documents import DocumentPath
 from ragd.cli.options import AsJson, ConfigFile, Limit, StateFolder
-from ragd.cli.paths import named_path
-from ragd.cli.session import configuration, daemon_or_snapshot, screen, show_json
+from ragd.cli.paths import below_root
+from ragd.cli.session import configuration, daemon_or_snapshot, roots, screen, show_json
 from ragd.cli.terminal import one_line, table
 from ragd.cli.when import ago
 
@@ -35,8 +35,10 @@ def receipts(
     Times are milliseconds since the change was first seen, when it had settled, was planned, was read,
     was found by words, and by meaning.
     """
-    with daemon_or_snapshot(configuration(ctx, config, state)) as answering:
-        answer = answering.receipts(path=named_path(path), limit=limit or 20, pending=pending)
+    loaded = configuration(ctx, config, state)
+    with daemon_or_snapshot(loaded) as answering:
+        wanted = below_root(path, roots(answering, loaded)) if path else None
+        answer = answering.receipts(path=wanted, limit=limit or 20, pending=pending)
     if as_json:
         show_json(answer)
         return

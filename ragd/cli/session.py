@@ -80,6 +80,12 @@ def daemon_or_snapshot(loaded: Loaded) -> Iterator[Client | Snapshot]:
         answering.close()
 
 
+def roots(answering: Client | Snapshot, loaded: Loaded) -> list[str]:
+    """The watched folders, as absolute paths: those that the daemon tells, and those configured."""
+    told = [str(root["folder"]) for root in answering.status()["watch"] if "folder" in root]
+    return told + [str(folder) for collection in loaded.config.collections for folder in collection.folders]
+
+
 def _snapshot(loaded: Loaded, unreachable: DaemonUnreachable) -> Snapshot:
     from ragd.cli.snapshot import Snapshot, holds_index
 

@@ -124,11 +124,20 @@ def test_receipts_show_each_step_in_milliseconds(ragd: Any, backend: Any) -> Non
     assert backend.asked == [("receipts", {"path": None, "limit": 5, "pending": True})]
 
 
-def test_a_path_that_exists_is_asked_for_by_its_absolute_name(ragd: Any, backend: Any, tmp_path: Path) -> None:
-    (tmp_path / "here.md").write_text("x")
-    ragd("documents", "here.md")
-    ragd("documents", "guide/elsewhere.md")
-    assert [asked["path"] for _, asked in backend.asked] == [str(tmp_path / "here.md"), "guide/elsewhere.md"]
+def test_a_path_is_asked_for_by_its_name_below_the_watched_folder(
+    ragd: Any, backend: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "docs/guide").mkdir(parents=True)
+    (tmp_path / "docs/guide/a.md").write_text("x")
+    backend.answers["status"] = {"watch": [{"folder": str(tmp_path / "docs")}]}
+    for path in ("docs/guide/a.md", "guide/gone.md", str(tmp_path / "docs"), f"{tmp_path}/docs/guide", "/elsewhere"):
+        ragd("documents", path)
+    monkeypatch.chdir(tmp_path / "docs/guide")
+    ragd("receipts", "a.md")
+    ragd("failed", "../guide/gone.md")
+    asked = [question["path"] for name, question in backend.asked if name != "status"]
+    expected = ["guide/a.md", "guide/gone.md", None, "guide", "/elsewhere", "guide/a.md", "guide/gone.md"]
+    assert asked == expected
 
 
 def test_retry_takes_all_or_those_named(ragd: Any, backend: Any) -> None:
