@@ -21,6 +21,9 @@ _REMOTE_EVERY_S: Final = 5.0
 class Server(Protocol):
     """The private Redis, as far as it is kept alive."""
 
+    @property
+    def pid(self) -> int | None: ...
+
     def is_running(self) -> bool: ...
 
     def start(self) -> None: ...
@@ -77,8 +80,9 @@ class _Child:
 class Supervisor:
     """Starts, watches and stops the children; `step` does one round and never waits.
 
-    Call everything from one thread that lives as long as the process, because children are bound to it
-    and die with it. `command` is a worker's command line for a kind; its output goes where ours goes.
+    Call `step` and `stop` from one thread that lives as long as the process, because children are bound
+    to it and die with it; `status` and `is_healthy` from any. `command` is a worker's command line for a
+    kind; its output goes where ours goes.
     """
 
     def __init__(
@@ -105,7 +109,7 @@ class Supervisor:
     def is_healthy(self) -> bool:
         """True while Redis and every worker run; what the service manager's watchdog is fed by."""
         server_runs = self._server is None or self._server.is_running()
-        return server_runs and all(c.process is not None and c.process.poll() is None for c in self._children)
+        return server_runs and all(_runs(child.process) for child in self._children)
 
     def step(self) -> None:
         """One round: Redis first, then the dead are noticed and reclaimed, then the missing are started."""
@@ -162,7 +166,7 @@ class Supervisor:
 
     def _notice_end(self, child: _Child) -> None:
         process = child.process
-        if process is None or process.poll() is None:
+        if process is None or _runs(process):
             return
         child.process = None
         child.unclaimed.append(process.pid)
@@ -204,30 +208,31 @@ class Supervisor:
         _LOG.info("worker_launched kind=%s pid=%d", child.kind, child.process.pid)
 
     def _facts(self, child: _Child, now: float) -> ChildFacts:
-        if child is self._redis:
-            is_running = self._server is not None and self._server.is_running()
-            pid = getattr(self._server, "pid", None)
+        process = child.process  # read once: `step` changes it in its own thread
+        if child is self._redis and self._server is not None:
+            is_running, pid = self._server.is_running(), self._server.pid
         else:
-            is_running = child.process is not None and child.process.poll() is None
-            pid = child.process.pid if child.process is not None else None
+            is_running, pid = _runs(process), process.pid if process is not None else None
         state = "running" if is_running else "stopped" if self._is_stopping else "waiting"
         wait_s = 0.0 if is_running else max(0.0, child.start_after - now)
         return ChildFacts(child.kind, pid if is_running else None, state, child.deaths, wait_s, child.last_end)
 
 
 def worker_command(*options: str) -> Callable[[str], Sequence[str]]:
-    """The command line of a worker by its kind, `ragd worker KIND` and `options`, in this very interpreter."""
+    """The command line of a worker by its kind, `ragd worker KIND` and `options`, in this very interpreter.
+
+    The URL of Redis is for the environment, not for `options`: it may hold a password, and the process
+    list is for everybody to read.
+    """
     return lambda kind: (sys.executable, "-P", "-m", "ragd", "worker", kind, *options)
 
 
-def worker_environment(redis_url: str, api_key: str, base: Mapping[str, str]) -> dict[str, str]:
-    """The environment of workers: a URL may hold a password, and the process list is for everybody to read."""
-    secret = {"RAGD_EMBED__API_KEY": api_key} if api_key else {}
-    return {**base, "RAGD_REDIS__URL": redis_url, **secret}
+def _runs(process: subprocess.Popen[bytes] | None) -> bool:
+    return process is not None and process.poll() is None
 
 
 def _signal(child: _Child, number: signal.Signals) -> None:
-    if child.process is not None and child.process.poll() is None:
+    if child.process is not None and _runs(child.process):
         child.process.send_signal(number)
 
 

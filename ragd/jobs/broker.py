@@ -118,6 +118,12 @@ class Broker:
             )
         return BrokerFacts(self.shown_url, version, int(info.get("used_memory", 0)), keys, ping_ms)
 
+    def identity(self) -> str:
+        """The id of this run of the server: another one means that it was started anew and may have forgotten jobs."""
+        with self.reached() as client:
+            facts: dict[str, Any] = client.info("server")
+        return str(facts.get("run_id", ""))
+
     def claim(self, state_id: str, *, ttl_s: float = OWNER_TTL_S) -> None:
         """Takes or renews this database for one state folder; call it again before `ttl_s` seconds pass.
 

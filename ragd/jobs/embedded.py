@@ -48,11 +48,13 @@ class EmbeddedRedis:
     @property
     def pid(self) -> int | None:
         """The server's process id, None before the start and after the stop."""
-        return self._process.pid if self._process is not None else None
+        process = self._process
+        return process.pid if process is not None else None
 
     def is_running(self) -> bool:
         """True while the child lives; reaps it when it does not."""
-        return self._process is not None and self._process.poll() is None
+        process = self._process  # read once: another thread may stop it
+        return process is not None and process.poll() is None
 
     def start(self) -> None:
         """Starts the server and returns when it answers (some 40 ms).
@@ -111,20 +113,19 @@ class EmbeddedRedis:
 
     def _launch(self, binary: str) -> None:
         log = self.folder / "redis.log"
-        with log.open("wb") as output:
-            process = subprocess.Popen(
+        configuration, to_configuration = os.pipe()
+        os.write(to_configuration, self._configuration().encode())  # less than a pipe holds
+        os.close(to_configuration)
+        with log.open("wb") as output, open(configuration, "rb") as given:
+            self._process = subprocess.Popen(
                 bound_to_this_process([binary, "-"]),
-                stdin=subprocess.PIPE,
+                stdin=given,
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 cwd=self.folder,
                 start_new_session=True,  # a Ctrl-C in the terminal is for the daemon, which stops it in order
             )
-        assert process.stdin is not None  # noqa: S101 - asked for by PIPE above
-        with suppress(BrokenPipeError), process.stdin:
-            process.stdin.write(self._configuration().encode())
-        self._process = process
-        self._await_answer(process, log)
+        self._await_answer(self._process, log)
 
     def _await_answer(self, process: subprocess.Popen[bytes], log: Path) -> None:
         client = Broker(self.url, timeout_s=1.0).connection

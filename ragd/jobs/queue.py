@@ -82,15 +82,18 @@ class Queues:
         """Queues the news that a batch was given up."""
         self._answer("trouble", trouble.batch_id, encode(trouble))
 
-    def tick(self) -> None:
+    def tick(self) -> bool:
         """Queues one turn of the daemon's periodic work, ahead of a backfill's results; nothing while one waits.
 
-        One that is being done does not count as waiting: whoever calls gets a turn that begins after the call.
+        One that is being done does not count as waiting: whoever calls gets a turn that begins after the
+        call. Returns True when this call queued it.
         """
         with self._broker.reached() as client:
             first = cast("list[bytes]", client.lrange(self._queues["index"].key, 0, 15))
         if not any(job_id.startswith(_TICK.encode()) for job_id in first):
             self._put("index", "tick", _TICK, f"{_TICK}-{uuid4().hex[:12]}", b"")
+            return True
+        return False
 
     def is_alive(self, batch_id: str) -> bool:
         """True while Redis knows the batch: it waits, is worked on, or its answer waits for the daemon."""

@@ -3,12 +3,14 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Protocol
 
 import pytest
 
-from ragd.daemon.supervisor import Patience, Supervisor, worker_command, worker_environment
+from ragd.daemon.supervisor import Patience, Supervisor, worker_command
 from ragd.domain.errors import BrokerUnavailable
 
 SLEEP = (sys.executable, "-I", "-S", "-c", "import time; time.sleep(60)")
@@ -55,6 +57,7 @@ class Server:
     runs: bool = True
     refuses: bool = False
     starts: int = 0
+    pid: int | None = 1
 
     def is_running(self) -> bool:
         return self.runs
@@ -78,18 +81,30 @@ def taken() -> Taken:
     return Taken()
 
 
-Build = Callable[..., Supervisor]
+class Build(Protocol):
+    """Makes a supervisor that is stopped when the test ends."""
+
+    def __call__(
+        self,
+        counts: Mapping[str, int] = ...,
+        command: Sequence[str] = ...,
+        server: Server | None = None,
+        patience: Patience | None = None,
+    ) -> Supervisor: ...
 
 
 @pytest.fixture
 def build(clock: Clock, taken: Taken) -> Iterator[Build]:
     made: list[Supervisor] = []
 
-    def make(**options: object) -> Supervisor:
-        given: dict[str, object] = {"counts": {"extract": 1}, "command": lambda kind: SLEEP, **options}
-        supervisor = Supervisor(reclaims=taken, clock=clock, **given)  # type: ignore[arg-type] # the test's own words
-        made.append(supervisor)
-        return supervisor
+    def make(
+        counts: Mapping[str, int] = MappingProxyType({"extract": 1}),
+        command: Sequence[str] = SLEEP,
+        server: Server | None = None,
+        patience: Patience | None = None,
+    ) -> Supervisor:
+        made.append(Supervisor(counts, lambda _: command, taken, server=server, patience=patience, clock=clock))
+        return made[-1]
 
     yield make
     for supervisor in made:
@@ -202,7 +217,7 @@ def test_stopping_ends_the_workers_in_order(build: Build) -> None:
 
 
 def test_a_worker_that_does_not_stop_in_time_is_killed(build: Build, caplog: pytest.LogCaptureFixture) -> None:
-    supervisor = build(command=lambda kind: STUBBORN)
+    supervisor = build(command=STUBBORN)
     supervisor.step()
     pid = supervisor.status()[0].pid
     assert pid is not None
@@ -212,12 +227,6 @@ def test_a_worker_that_does_not_stop_in_time_is_killed(build: Build, caplog: pyt
         os.kill(pid, 0)
 
 
-def test_a_password_is_in_the_environment_and_not_on_the_command_line() -> None:
+def test_a_worker_is_this_very_program_and_is_told_no_secret_on_its_command_line() -> None:
     command = worker_command("--state", "/s")("embed")
     assert command[1:] == ("-P", "-m", "ragd", "worker", "embed", "--state", "/s")
-    environment = worker_environment("redis://:secret@h/0", "key", {"PATH": "/bin"})
-    assert environment == {
-        "PATH": "/bin",
-        "RAGD_REDIS__URL": "redis://:secret@h/0",
-        "RAGD_EMBED__API_KEY": "key",
-    }

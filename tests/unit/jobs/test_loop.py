@@ -4,6 +4,7 @@ import logging
 import os
 import signal
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -26,8 +27,14 @@ def batch(name: str, *, fresh: bool = False) -> ExtractBatch:
     return ExtractBatch(f"{'fresh' if fresh else 'bulk'}-{name}", b"/root", (), fresh)
 
 
-def work(broker: Broker, handler: Handler, **options: object) -> Ending:
-    return run_worker("extract", broker, {"extract": handler}, WorkerOptions(burst=True, **options))  # type: ignore[arg-type] # the test's own words
+def work(
+    broker: Broker,
+    handler: Handler,
+    *,
+    revision: bytes = b"",
+    failed: Callable[[Task, Exception], None] | None = None,
+) -> Ending:
+    return run_worker("extract", broker, {"extract": handler}, WorkerOptions("", revision, failed, burst=True))
 
 
 def test_a_job_is_run_once_and_leaves_nothing_behind(broker: Broker, queues: Queues) -> None:
