@@ -1,0 +1,58 @@
+"""The daemon as a service manager sees it, with a listener in the manager's place."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+PATIENCE_S = 90.0
+
+
+@pytest.fixture
+def manager(tmp_path: Path) -> Iterator[socket.socket]:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listener:
+        listener.bind(str(tmp_path / "notify"))
+        listener.settimeout(PATIENCE_S)
+        yield listener
+
+
+@pytest.fixture
+def daemon(manager: socket.socket, tmp_path: Path, models: Path) -> Iterator[subprocess.Popen[bytes]]:
+    documents, state = tmp_path / "kb", tmp_path / "s"
+    documents.mkdir()
+    state.mkdir()
+    (documents / "note.md").write_text("# A note\n\nSomething to find.\n")
+    (state / "models").symlink_to(models.absolute())
+    given = {name: value for name, value in os.environ.items() if not name.startswith("RAGD_")}
+    given |= {"NOTIFY_SOCKET": manager.getsockname(), "WATCHDOG_USEC": "3000000", "RAGD_STATE": str(state)}
+    with (tmp_path / "log").open("wb") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "ragd", "run", "--quiet", str(documents)], env=given, stdout=log, stderr=log
+        )
+    yield process
+    if process.poll() is None:
+        process.kill()
+        process.wait()
+
+
+def hear(manager: socket.socket, line: str) -> None:
+    """Waits for a message with this line."""
+    while line not in manager.recv(4096).decode().splitlines():
+        pass
+
+
+def test_the_service_manager_hears_of_the_start_the_life_and_the_end(
+    manager: socket.socket, daemon: subprocess.Popen[bytes], tmp_path: Path
+) -> None:
+    hear(manager, "READY=1")
+    hear(manager, "WATCHDOG=1")
+    daemon.send_signal(signal.SIGTERM)
+    hear(manager, "STOPPING=1")
+    assert daemon.wait(30) == 0, (tmp_path / "log").read_text()
