@@ -87,10 +87,10 @@ class Split(Section):
     """How texts are cut into chunks."""
 
     min_tokens: int = Field(
-        default=120, ge=1, description="A chunk is filled up to at least this many tokens where the text allows."
+        default=100, ge=1, description="A chunk is filled up to at least this many tokens where the text allows."
     )
     max_tokens: int = Field(
-        default=240, ge=8, description="No chunk has more tokens than this, nor more than the encoder sees."
+        default=256, ge=8, description="No chunk has more tokens than this, nor more than the encoder sees."
     )
 
     @model_validator(mode="after")

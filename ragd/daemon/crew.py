@@ -36,6 +36,7 @@ class Crew:
         notifier: Notifier,
         *,
         count: Callable[[], Count],
+        on_forgotten: Callable[[], object],
         progress: Progress | None,
         until_indexed: bool,
     ) -> None:
@@ -46,12 +47,13 @@ class Crew:
         self._state_id = state_id
         self._notifier = notifier
         self._count = count
+        self._on_forgotten = on_forgotten
         self._progress = progress
         self._until_indexed = until_indexed
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="crew", daemon=True)
         self._due = {"tick": 0.0, "claim": 0.0, "watchdog": 0.0}
-        self._is_published = False
+        self._broker_identity = ""
         self._is_indexed = progress is None and not until_indexed
 
     def start(self) -> None:
@@ -76,9 +78,7 @@ class Crew:
             self._supervisor.step()
             if self._is_due("claim", _CLAIM_S):
                 self._broker.claim(self._state_id)
-                if not self._is_published or published(self._broker) is None:
-                    self._is_published = True
-                    publish(self._broker, self._settings)
+                self._notice_another_broker()
             if self._is_due("tick", _TICK_S):
                 self._tick()
         except BrokerUnavailable as error:
@@ -88,6 +88,17 @@ class Crew:
             _LOG.exception("round_broke")
         self._show()
         self._feed_watchdog()
+
+    def _notice_another_broker(self) -> None:
+        """A Redis that was restarted or emptied forgot what was seen: workers are told anew, folders walked again."""
+        identity, before = self._broker.identity(), self._broker_identity
+        if identity == before and published(self._broker) is not None:
+            return
+        publish(self._broker, self._settings)
+        self._broker_identity = identity
+        if before:
+            _LOG.warning("broker_forgot what=jobs action=rescan")
+            self._on_forgotten()
 
     def _show(self) -> None:
         if self._is_indexed:

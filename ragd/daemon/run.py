@@ -131,6 +131,7 @@ class Daemon:
             self._state_id,
             self._notifier,
             count=self._count,
+            on_forgotten=self.watcher.rescan,
             progress=progress,
             until_indexed=until_indexed,
         )

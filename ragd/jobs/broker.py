@@ -23,6 +23,8 @@ IN_PREFIX: Final = "ragd:in:"
 OUT_PREFIX: Final = "ragd:out:"
 HELD_PREFIX: Final = "ragd:held:"
 OWNER_KEY: Final = "ragd:owner"
+SETTINGS_KEY: Final = "ragd:settings"
+REVISION_KEY: Final = "ragd:settings:revision"
 OLDEST: Final = (6, 2)
 OWNER_TTL_S: Final = 15.0
 
@@ -146,9 +148,10 @@ class Broker:
             client.eval(_RELEASE, 1, OWNER_KEY, state_id)
 
     def reset(self) -> int:
-        """Removes ragd's queues, jobs and bodies and nothing else; returns how many keys went.
+        """Removes ragd's queues, jobs, bodies and settings and nothing else; returns how many keys went.
 
-        For the start of a daemon: the catalog knows what is left to do. Workers keep their registration.
+        For the start of a daemon: the catalog knows what is left to do. Workers keep their registration,
+        and wait for settings before they take another job.
         """
         with self.reached() as client:
             lists = [f"rq:queue:{name}" for name in QUEUE_NAMES] + _matching(client, HELD_PREFIX)
@@ -157,7 +160,7 @@ class Broker:
             ids = [i for key in lists for i in cast("list[bytes]", client.lrange(key, 0, -1))]
             ids += [i for key in failed for i in cast("list[bytes]", client.zrange(key, 0, -1))]
             jobs = [f"rq:job:{job_id.decode()}" for job_id in ids]
-            return _unlink(client, lists + failed + bodies + jobs)
+            return _unlink(client, [*lists, *failed, *bodies, *jobs, SETTINGS_KEY, REVISION_KEY])
 
     def close(self) -> None:
         """Closes every connection; safe to call twice."""

@@ -166,7 +166,7 @@ def test_a_mistake_in_the_file_is_named_with_its_line_and_what_is_accepted(
     ("text", "expected"),
     [
         ("[watch]\nsettle_s = 20", "watch.settle_s (20) must not be above watch.max_wait_s (10)"),
-        ("[split]\nmin_tokens = 240", "split.min_tokens (240) must be below split.max_tokens (240)"),
+        ("[split]\nmin_tokens = 256", "split.min_tokens (256) must be below split.max_tokens (256)"),
         ("[index]\nexact_below = 100_000", "index.exact_below (100000) must be below index.ivf_above (100000)"),
         ("[search]\nlimit = 200", "search.limit (200) must not be above search.candidates (100)"),
         ('[embed]\nencoder = "openai"\nmodel = "m"', "embed.url must name the endpoint"),
