@@ -11,11 +11,10 @@ from typing import Any, Final, cast
 
 import redis
 
-from ragd.jobs.broker import HELD_PREFIX
+from ragd.jobs.broker import HELD_PREFIX, REVISION_KEY
 from ragd.jobs.lane import FAILURE_TTL_S, FRESH, PUSH_AHEAD
 from ragd.jobs.queue import body_key
 
-REVISION_KEY: Final = "ragd:settings:revision"
 WORKER_TTL_S: Final = 30
 UNREADABLE: Final = "(unreadable)"
 

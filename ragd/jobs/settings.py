@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
-from typing import Final, cast
+from typing import cast
 
 from ragd.domain.errors import PayloadInvalid
 from ragd.domain.index import EmbeddingSpace, EncoderSpec
 from ragd.domain.work import ReadLimits, SplitPolicy
-from ragd.jobs.broker import Broker
-from ragd.jobs.hold import REVISION_KEY
+from ragd.jobs.broker import REVISION_KEY, SETTINGS_KEY, Broker
 from ragd.jobs.payload import decode, encode
-
-SETTINGS_KEY: Final = "ragd:settings"
 
 
 @dataclass(frozen=True, slots=True)
