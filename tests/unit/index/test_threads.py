@@ -28,3 +28,8 @@ def test_every_thread_has_its_own_number_so_each_call_must_set_it() -> None:
         other.start()
         other.join()
     assert seen[0] == seen[1]
+
+
+def test_a_batch_of_rows_is_assigned_by_blas_and_a_single_query_is_not() -> None:
+    threshold = faiss.cvar.distance_compute_blas_threshold
+    assert 1 * 384 < threshold < 8 * 384
