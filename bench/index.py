@@ -15,7 +15,8 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from threading import Event, Thread
 from typing import Any, ParamSpec, TypeVar
@@ -34,6 +35,7 @@ DIMENSION = 384
 BATCH = 256
 TOPICS = 500
 LATENT = 32
+WRITER_ROWS_PER_S = 4_000
 ONE = 1
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -176,33 +178,50 @@ def changes(generation: Generation, flat: Any, source: ArraySource, topics: Topi
 
 
 def readers(generation: Generation, source: ArraySource, topics: Topics, seconds: float) -> Figures:
-    """One reader's latency, single queries one after the other, alone and beside a writer that never rests."""
+    """One reader's latency, single queries one after the other: alone, beside a writer, and beside one without rest.
+
+    The writer replaces 256 rows at a time, at a hundred times the pace of an encoder on a CPU.
+    """
     queries = topics.draw(1_000)
-    alone = latencies(generation, queries, seconds / 4)
+    alone = latencies(generation, queries, seconds / 2)
+    figures: Figures = {"reader_alone_p99_ms": percentile(alone, 99)}
+    for suffix, pace in (("", WRITER_ROWS_PER_S), ("_flat_out", 0)):
+        with writing(generation, source, topics, pace) as written:
+            beside = latencies(generation, queries, seconds)
+        figures |= {
+            f"reader{suffix}_p50_ms": percentile(beside, 50),
+            f"reader{suffix}_p99_ms": percentile(beside, 99),
+            f"reader{suffix}_max_ms": percentile(beside, 100),
+            f"writer{suffix}_rows_per_s": round(written[0] * BATCH / seconds),
+        }
+    return figures
+
+
+@contextmanager
+def writing(generation: Generation, source: ArraySource, topics: Topics, pace: int) -> Iterator[list[int]]:
+    """A thread that commits batches at `pace` rows a second (0: as fast as it can) for the length of the block."""
     stop, written = Event(), [0]
     batches = [topics.draw(BATCH) for _ in range(32)]
 
     def write() -> None:
         rng = np.random.default_rng(2)
+        started = time.perf_counter()
         while not stop.is_set():
             ids = rng.integers(len(source.rows) // BATCH) * BATCH + np.arange(BATCH)
             vectors = batches[written[0] % len(batches)]
             generation.apply(ids, vectors, ids[:0])
             source.change(ids, vectors)
             written[0] += 1
+            if pace:
+                stop.wait(max(0.0, started + written[0] * BATCH / pace - time.perf_counter()))
 
     writer = Thread(target=write, daemon=True)
     writer.start()
-    beside = latencies(generation, queries, seconds)
-    stop.set()
-    writer.join()
-    return {
-        "reader_alone_p99_ms": percentile(alone, 99),
-        "reader_p50_ms": percentile(beside, 50),
-        "reader_p99_ms": percentile(beside, 99),
-        "reader_max_ms": percentile(beside, 100),
-        "writer_rows_per_s": round(written[0] * BATCH / seconds),
-    }
+    try:
+        yield written
+    finally:
+        stop.set()
+        writer.join()
 
 
 def latencies(generation: Generation, queries: Vectors, seconds: float) -> list[float]:
