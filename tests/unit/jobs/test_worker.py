@@ -1,0 +1,55 @@
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from ragd.domain.errors import BadRequest, BrokerUnavailable, ModelMismatch
+from ragd.domain.index import EmbeddingSpace, EncoderSpec
+from ragd.domain.work import ExtractBatch, ExtractItem, ReadLimits, SplitPolicy
+from ragd.jobs.broker import Broker
+from ragd.jobs.embedded import EmbeddedRedis
+from ragd.jobs.hold import Hold
+from ragd.jobs.payload import decode
+from ragd.jobs.queue import Queues, TextAnswer
+from ragd.jobs.settings import WorkerSettings, publish
+from ragd.jobs.worker import worker_main
+
+SETTINGS = WorkerSettings(
+    ReadLimits(), SplitPolicy("", 16, 64), EncoderSpec(threads=1), EmbeddingSpace("another", 384, "minilm", 256)
+)
+
+
+def test_a_kind_of_worker_that_does_not_exist_is_named(tmp_path: Path) -> None:
+    with pytest.raises(BadRequest, match="unknown kind of worker 'brew'"):
+        worker_main("brew", "redis://127.0.0.1:1/0", tmp_path)
+
+
+def test_a_redis_that_is_away_ends_the_start(tmp_path: Path) -> None:
+    with pytest.raises(BrokerUnavailable, match=r"redis://127\.0\.0\.1:1/0 cannot be used"):
+        worker_main("extract", "redis://127.0.0.1:1/0", tmp_path)
+
+
+def test_an_extract_worker_reads_real_files(
+    server: EmbeddedRedis, broker: Broker, queues: Queues, tmp_path: Path
+) -> None:
+    (tmp_path / "note.md").write_text("# Title\n\nWords.\n")
+    publish(broker, SETTINGS)
+    queues.extract(ExtractBatch("bulk-1", os.fsencode(tmp_path), (ExtractItem(1, 7, b"note.md"),), False))
+    assert worker_main("extract", server.url, tmp_path, burst=True) == 0
+    taken = Hold(broker.connection, "index", "daemon").take(None)
+    assert taken is not None
+    (result,) = decode(TextAnswer, taken.task.body).results
+    assert (result.document_id, result.version) == (1, 7)
+    assert result.extraction is not None
+    assert result.extraction.title == "Title"
+
+
+def test_a_model_that_is_not_the_daemons_is_refused_at_the_start(
+    server: EmbeddedRedis, broker: Broker, models: Path
+) -> None:
+    publish(broker, SETTINGS)
+    with pytest.raises(ModelMismatch, match="the daemon's minilm is another") as caught:
+        worker_main("embed", server.url, models)
+    assert "copy the daemon's model folder" in caught.value.hint
