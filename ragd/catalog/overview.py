@@ -73,6 +73,14 @@ class Overview:
         )
         return {"encoded_chars": 0, "encode_s": 0.0, **dict(rows)}
 
+    def roots(self) -> list[dict[str, Any]]:
+        """The folders whose documents are known: `folder`, `collection`, and how many `files`."""
+        rows = self._connections.mine.execute(
+            "SELECT r.path, r.collection, count(d.id) FROM roots r"
+            " LEFT JOIN documents d ON d.root_id = r.id GROUP BY r.id"
+        )
+        return [{"folder": display_path(path), "collection": name, "files": files} for path, name, files in rows]
+
     def serving(self) -> tuple[int, EmbeddingSpace] | None:
         """The serving generation and its space; None in a catalog that never had a model."""
         row = self._connections.mine.execute(

@@ -50,7 +50,7 @@ class Offline:
             "index": asdict(self._index.facts()) if self._index is not None else {},
             "queues": {},
             "workers": [],
-            "watch": [],
+            "watch": [{**root, "state": "not watched"} for root in overview.roots()],
             "redis": {},
             "model": {},
             "version": __version__,

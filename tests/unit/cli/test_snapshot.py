@@ -9,6 +9,9 @@ from typing import Any
 import pytest
 
 from ragd.catalog.store import Store
+from ragd.domain.changes import Observation, Presence
+from ragd.domain.documents import Stat
+from ragd.flow.ingest import Tables
 
 
 @pytest.fixture
@@ -47,3 +50,16 @@ def test_what_needs_a_daemon_says_how_to_start_one(ragd: Any) -> None:
 @pytest.mark.usefixtures("catalog")
 def test_filters_are_checked_as_the_daemon_does(ragd: Any) -> None:
     assert ragd("search", "q", "--folder", "/absolute").exit_code == 2
+
+
+def test_absolute_paths_are_understood_by_the_folders_the_catalog_knows(ragd: Any, state: Path) -> None:
+    store = Store(state)
+    tables = Tables.of(store)
+    root = tables.documents.set_roots([("default", b"/notes")])[0].id
+    with store.transaction():
+        seen = Observation(b"trips/oslo.md", Presence.PRESENT, Stat(1, 2, 3, 4))
+        tables.documents.put(root, seen, "pending")
+    store.close()
+    listed = json.loads(ragd("documents", "/notes/trips/oslo.md", "--json").stdout)["documents"]
+    assert [document["path"] for document in listed] == ["trips/oslo.md"]
+    assert "/notes: not watched, 1 files" in ragd("status").stdout
