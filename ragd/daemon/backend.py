@@ -29,7 +29,7 @@ class DaemonBackend:
     """A web.backend.Backend over one App.
 
     `facts` gives the parts of the status that others know (queues, workers, watch, redis, progress) and
-    the reasons why the daemon is degraded.
+    the reasons why the daemon is degraded; `is_planned` is true when every change heard of has its receipt.
     """
 
     def __init__(
@@ -39,11 +39,13 @@ class DaemonBackend:
         *,
         facts: Callable[[], dict[str, Any]],
         rescan: Rescan,
+        is_planned: Callable[[], bool],
     ) -> None:
         self._app = app
         self._errands = errands
         self._facts = facts
         self._rescan = rescan
+        self._is_planned = is_planned
         self._started = time.monotonic()
 
     def search(self, query: Query) -> dict[str, object]:
@@ -106,7 +108,10 @@ class DaemonBackend:
         return self._errands.ask(lambda: self._verified(repair), timeout_s=300.0)
 
     def latest_receipt(self) -> int | None:
-        """The newest receipt's id."""
+        """The newest receipt's id, once every change heard of so far has one: whoever saves and asks means that one."""
+        deadline = time.monotonic() + self._app.config.watch.max_wait_s
+        while not self._is_planned() and time.monotonic() < deadline:
+            time.sleep(_POLL_S)
         return self._app.reader.overview.newest_receipt() or None
 
     def wait_for(self, receipt: int, timeout_s: float) -> None:

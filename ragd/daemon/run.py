@@ -121,7 +121,13 @@ class Daemon:
             self.config.workers.nice,
         )
         progress = Progress(self._ready_line) if self._says else None
-        backend = DaemonBackend(self.app, self.errands, facts=self.health.facts, rescan=self.watcher.rescan)
+        backend = DaemonBackend(
+            self.app,
+            self.errands,
+            facts=self.health.facts,
+            rescan=self.watcher.rescan,
+            is_planned=self._is_planned,
+        )
         server = Server(create_app(backend, __version__), self.config.socket_path, self.config.http.tcp)
         crew = Crew(
             self.supervisor,
@@ -157,6 +163,10 @@ class Daemon:
         self.plans.tick_done()
         self.errands.run()
         self.upkeep.step()
+
+    def _is_planned(self) -> bool:
+        is_heard = any(root.waiting for root in self.watcher.progress()) or self.watcher.untold
+        return not (is_heard or self.plans.are_waiting)
 
     def _queue_tick(self) -> None:
         sent = self.plans.count
