@@ -145,7 +145,7 @@ def _link(root: bytes, path: bytes, own: Stat, max_file_bytes: int) -> Observati
 def _regular(path: bytes, stat: Stat, max_file_bytes: int) -> Observation:
     if stat.size_bytes > max_file_bytes:
         reason = f"is larger than the limit: {stat.size_bytes:,} bytes, at most {max_file_bytes:,} are read"
-        return _problem(path, stat, reason, "raise max_file_bytes in the configuration, or exclude the file")
+        return _problem(path, stat, reason, "exclude it, or raise read.max_file_mb")
     return Observation(path, Presence.PRESENT, stat)
 
 
