@@ -52,22 +52,36 @@ class Sandbox:
         A file that takes too long, too much memory or the child's life is named as the cause; the
         child is started again for the next one.
         """
-        child = self._ready()
         request = {"root": wire.path_text(root), "path": wire.path_text(item.path)}
-        self._files += 1
         try:
-            child.tell(request)
-            answer = child.hear(time.monotonic() + self._limits.timeout_s)
+            answer = self._asked(request)
         except TimeoutError:
             self._restart()
             return _failed(item, f"took longer than {self._limits.timeout_s:g} s to read", _SPLIT_HINT + "timeout_s")
         except EOFError:
-            reason, hint = self._cause(child)
+            reason, hint = self._cause(self._ready())
             self._restart()
             return _failed(item, reason, hint)
         if answer.get("spent") or self._files >= _FILES_A_CHILD or answer["rss"] > self._limits.memory_mb * _MIB // 2:
             self._restart()
         return self._result(item, answer)
+
+    def _asked(self, request: wire.Message) -> wire.Message:
+        """The child's answer. Raises TimeoutError, or EOFError when reading the file ended the child."""
+        try:
+            return self._answered(request)
+        except EOFError:
+            # Nothing in a file raises this signal: whoever sent it meant the process, so the file gets another.
+            if self._ready().end() != -signal.SIGKILL:
+                raise
+            self._restart()
+            return self._answered(request)
+
+    def _answered(self, request: wire.Message) -> wire.Message:
+        child = self._ready()
+        child.tell(request)
+        self._files += 1
+        return child.hear(time.monotonic() + self._limits.timeout_s)
 
     def reader_version(self) -> str:
         """A fingerprint (hex) of the readers, their versions and the splitting: equal means equal chunks."""

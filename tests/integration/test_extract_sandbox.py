@@ -31,7 +31,7 @@ HOSTILE = """
     class Hostile:
         name = "hostile"
         version = "1"
-        suffixes = frozenset({".hang", ".spin", ".hog", ".die", ".exit", ".talk", ".net", ".steps", ".warn"})
+        suffixes = frozenset({".hang", ".spin", ".hog", ".die", ".exit", ".kill", ".talk", ".net", ".steps", ".warn"})
 
         def read(self, data, suffix):
             if suffix == ".hang":
@@ -43,6 +43,8 @@ HOSTILE = """
                 return ReadText(text="x" * (3 << 30))
             if suffix == ".die":
                 os.kill(os.getpid(), 11)
+            if suffix == ".kill":
+                os.kill(os.getpid(), 9)
             if suffix == ".exit":
                 os._exit(3)
             if suffix == ".talk":
@@ -163,15 +165,19 @@ def test_closing_leaves_no_process_and_may_be_done_twice(hostile: Path) -> None:
     assert children() == before
 
 
-def test_a_killed_child_is_replaced(sandbox: Sandbox, hostile: Path) -> None:
+def test_a_child_killed_from_outside_is_replaced_and_the_file_read(sandbox: Sandbox, hostile: Path) -> None:
     before = children()
     assert read(sandbox, hostile, "one.md", "# One").extraction is not None
     for pid in children():
         if "ragd.plan.sandbox_child" in psutil.Process(pid).cmdline():
             os.kill(pid, signal.SIGKILL)
-    assert "died (signal 9)" in read(sandbox, hostile, "two.md", "# Two").reason
     assert read(sandbox, hostile, "two.md", "# Two").extraction is not None
     assert len(children()) == len(before)
+
+
+def test_a_file_whose_reader_is_killed_twice_is_given_up(sandbox: Sandbox, hostile: Path) -> None:
+    assert "died (signal 9)" in read(sandbox, hostile, "a.kill", "").reason
+    assert read(sandbox, hostile, "two.md", "# Two").extraction is not None
 
 
 def test_a_missing_tokenizer_is_told_when_it_is_needed(hostile: Path) -> None:
