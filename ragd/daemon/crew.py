@@ -54,6 +54,7 @@ class Crew:
         self._thread = threading.Thread(target=self._run, name="crew", daemon=True)
         self._due = {"tick": 0.0, "claim": 0.0, "watchdog": 0.0}
         self._broker_identity = ""
+        self._was_done = False
         self._is_indexed = progress is None and not until_indexed
 
     def start(self) -> None:
@@ -104,9 +105,11 @@ class Crew:
         if self._is_indexed:
             return
         count = self._count()
-        if self._progress is not None:
+        # Twice in a row: between a scan's end and its last plan, a single look may see nothing to do.
+        is_settled, self._was_done = count.is_done and self._was_done, count.is_done
+        if self._progress is not None and (is_settled or not count.is_done):
             self._progress.step(count)
-        if count.is_done:
+        if is_settled:
             self._is_indexed = True
             if self._until_indexed:
                 os.kill(os.getpid(), signal.SIGTERM)

@@ -63,8 +63,12 @@ class Health:
     def is_scanning(self) -> bool:
         """True while a root's files are not all known yet, or what was found is not told."""
         roots = self.watcher.progress()
-        unscanned = any(root.facts.state is RootState.OK and (root.is_scanning or not root.scans) for root in roots)
-        return unscanned or self.plans.are_waiting or bool(self.watcher.untold) or self.upkeep.is_clearing
+        return (
+            any(_is_unknown(root) for root in roots)
+            or self.plans.are_waiting
+            or bool(self.watcher.untold)
+            or self.upkeep.is_clearing
+        )
 
     def _broker_facts(self, reasons: list[str]) -> tuple[dict[str, Any], dict[str, int], list[dict[str, Any]]]:
         kind = "embedded" if self.is_redis_ours else "configured"
@@ -101,6 +105,13 @@ def platform_lacks(platform: str) -> tuple[str, ...]:
     if platform == "linux":
         return ()
     return (f"{platform} has no parent-death signal: children of a killed daemon live on until the next start",)
+
+
+def _is_unknown(root: RootProgress) -> bool:
+    """True while a root was not looked at yet, or its first scan or a later one is under way."""
+    if root.facts.state is RootState.OK:
+        return root.is_scanning or not root.scans
+    return not root.facts.reason
 
 
 def _root_json(root: RootProgress) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from contextlib import ExitStack
 from ragd import __version__
 from ragd import app as construct
 from ragd.config.logs import log_to_stderr
-from ragd.config.schema import Config
+from ragd.config.schema import Config, default_state
 from ragd.daemon.backend import DaemonBackend
 from ragd.daemon.crew import Crew
 from ragd.daemon.errands import Errands
@@ -245,9 +245,10 @@ class Daemon:
     def _ready_line(self, count: Count) -> str:
         failed = f", {count.failed:,} could not be read (see: ragd failed)" if count.failed else ""
         folders = ", ".join(display_path(path) for path in self.app.roots.values())
+        state = "" if self.config.state == default_state(os.environ) else f" --state {self.config.state}"
         return (
             f"all searchable: {count.files - count.failed:,} files, {count.chunks:,} chunks in {folders}{failed}. "
-            f'Search with: ragd --state {self.config.state} search "your words"'
+            f'Search with: ragd{state} search "your words"'
         )
 
     def _say(self, text: str) -> None:
