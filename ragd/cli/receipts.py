@@ -12,11 +12,11 @@ from ragd.cli.documents import DocumentPath
 from ragd.cli.options import AsJson, ConfigFile, Limit, StateFolder
 from ragd.cli.paths import below_root
 from ragd.cli.session import configuration, daemon_or_snapshot, roots, screen, show_json
-from ragd.cli.terminal import one_line, table
+from ragd.cli.terminal import count, one_line, table
 from ragd.cli.when import ago
 
-STEPS = ("stable", "planned", "extracted", "text_searchable", "searchable")
-HEADERS = ("RECEIPT", "SEEN", "ACTION", "SETTLED", "PLANNED", "READ", "WORDS", "MEANING", "OUTCOME", "PATH")
+STEPS = ("stable", "extracted", "text_searchable", "searchable")
+HEADERS = ("RECEIPT", "SEEN", "ACTION", "SETTLED", "READ", "WORDS", "MEANING", "ENCODED", "OUTCOME", "PATH")
 
 
 def receipts(
@@ -32,8 +32,8 @@ def receipts(
 ) -> None:
     """List recent changes with the time each step took.
 
-    Times are milliseconds since the change was first seen, when it had settled, was planned, was read,
-    was found by words, and by meaning.
+    Times are milliseconds since the change was first seen, when it had settled, was read, was found by words,
+    and by meaning; ENCODED counts the characters that were new to the encoder.
     """
     loaded = configuration(ctx, config, state)
     with daemon_or_snapshot(loaded) as answering:
@@ -59,6 +59,7 @@ def _row(receipt: Mapping[str, Any], now: float) -> tuple[str, ...]:
         ago(seen, now) if seen else "-",
         receipt["action"],
         *(f"{(at - seen) * 1000:,.0f}" if at and seen else "-" for at in times),
+        count(receipt["encoded_chars"]),
         receipt["outcome"] or "waits",
         one_line(receipt["path"]),
     )
