@@ -1,22 +1,22 @@
-"""The jobs of queue `index`, by name: what the daemon's main thread does with what others send it."""
+"""What the daemon's main thread does with the jobs of queue `index`."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Sequence
 
 from ragd.daemon.plans import Plans
+from ragd.domain.changes import Observation
+from ragd.domain.work import EmbedResult, ExtractResult
 from ragd.flow.dispatch import Dispatch
 from ragd.flow.ingest import Ingest
-from ragd.jobs.hold import Task
-from ragd.jobs.payload import decode, decode_vectors
-from ragd.jobs.queue import PlanRequest, TextAnswer, Trouble
+from ragd.jobs.queue import Trouble
 
 _LOG = logging.getLogger("ragd.daemon")
 
 
 class IndexJobs:
-    """Decodes each job's body and hands it to the flow."""
+    """Hands each answer to the flow; a jobs.tasks.Commits. `encoder_problem` says why nothing is embedded."""
 
     def __init__(self, ingest: Ingest, dispatch: Dispatch, plans: Plans, tick: Callable[[], None]) -> None:
         self._ingest = ingest
@@ -25,31 +25,22 @@ class IndexJobs:
         self._tick = tick
         self.encoder_problem = ""
 
-    def table(self) -> Mapping[str, Callable[[Task], None]]:
-        """The handlers by job name."""
-        return {
-            "plan": self._plan,
-            "commit_text": self._commit_text,
-            "commit_vectors": self._commit_vectors,
-            "trouble": self._trouble,
-            "tick": lambda _task: self._tick(),
-        }
-
-    def _plan(self, task: Task) -> None:
-        request = decode(PlanRequest, task.body)
-        self._ingest.observe(request.root_id, request.observations)
+    def plan(self, root_id: int, observations: Sequence[Observation]) -> None:
+        """Paths were seen below a root."""
+        self._ingest.observe(root_id, observations)
         self._plans.done()
 
-    def _commit_text(self, task: Task) -> None:
-        answer = decode(TextAnswer, task.body)
-        self._ingest.commit_text(answer.results, answer.extracted_at)
+    def commit_text(self, batch_id: str, results: Sequence[ExtractResult], extracted_at: float) -> None:
+        """Files were read."""
+        self._ingest.commit_text(results, extracted_at)
 
-    def _commit_vectors(self, task: Task) -> None:
-        self._ingest.commit_vectors(decode_vectors(task.body))
+    def commit_vectors(self, result: EmbedResult) -> None:
+        """Chunks were embedded."""
+        self._ingest.commit_vectors(result)
         self.encoder_problem = ""
 
-    def _trouble(self, task: Task) -> None:
-        trouble = decode(Trouble, task.body)
+    def trouble(self, trouble: Trouble) -> None:
+        """A batch was given up: an encoder that fails is left alone for a while, a file that kills is isolated."""
         if trouble.queue == "embed" and not trouble.is_lost:
             pause_s = self._dispatch.embed_failed(trouble.batch_id)
             self.encoder_problem = f"{trouble.reason} ({trouble.hint})" if trouble.hint else trouble.reason
@@ -57,3 +48,7 @@ class IndexJobs:
         else:
             self._dispatch.lost(trouble.batch_id)
             self._dispatch.step()
+
+    def tick(self) -> None:
+        """Time for periodic work."""
+        self._tick()

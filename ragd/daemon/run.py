@@ -36,6 +36,7 @@ from ragd.jobs.queue import Queues
 from ragd.jobs.reclaim import Reclaimer
 from ragd.jobs.roll import workers
 from ragd.jobs.settings import WorkerSettings
+from ragd.jobs.tasks import index_handlers
 from ragd.watch.ignore import IgnoreSettings
 from ragd.watch.rooted import WatchSettings
 from ragd.watch.roots import WatchedRoot
@@ -154,7 +155,7 @@ class Daemon:
             stack.callback(self._notifier.stopping)
             _LOG.info("started pid=%d state=%s index=%s", os.getpid(), self.config.state, self.app.restored)
             self._notifier.ready(f"indexing {len(self.app.roots)} folders")
-            run_worker("index", self.broker, self.jobs.table())
+            run_worker("index", self.broker, index_handlers(self.jobs))
             self._say("stopping ...")
         _LOG.info("stopped")
         return 0

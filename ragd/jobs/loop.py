@@ -10,7 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any, Final
@@ -50,12 +50,14 @@ class WorkerOptions:
 
     With a `revision`, the loop ends as soon as the published settings have another. `failed` is told of
     a task that is given up, before it leaves the worker's hands. `burst` ends the loop when the queue is empty.
+    `stopping` is set as soon as a signal asks for the end, so that a long job can hand back its rest.
     """
 
     name: str = ""
     revision: bytes = b""
     failed: Callable[[Task, Exception], None] | None = None
     burst: bool = False
+    stopping: threading.Event = field(default_factory=threading.Event)
 
 
 def run_worker(
@@ -239,6 +241,7 @@ class QueueWorker(SimpleWorker):  # type: ignore[misc] # rq's classes are untype
     def _shutdown(self) -> None:
         # Runs in a signal handler, perhaps amid a command: it must not touch the connection as rq's own does.
         self._stop_requested = True
+        self._options.stopping.set()
         if self._state != "busy":
             raise StopRequested
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Final, Protocol
 
 import numpy as np
@@ -53,33 +54,44 @@ class Commits(Protocol):
 
 
 def extract_handlers(
-    queues: Queues, extractor: Extractor, *, clock: Callable[[], float] = time.monotonic
+    queues: Queues,
+    extractor: Extractor,
+    *,
+    is_stopping: Callable[[], bool] = lambda: False,
+    clock: Callable[[], float] = time.monotonic,
 ) -> Mapping[str, Handler]:
     """The table of an `extract` worker: reads a batch's files and answers in parts while it goes on.
 
-    A part is sent after 16 files or one second, so that words are searchable early.
+    A part is sent after 16 files or one second, so that words are searchable early. A worker that is to
+    stop hands back the files it has not read.
     """
 
-    def extract(task: Task) -> None:
+    def extract(task: Task) -> bytes | None:
         batch = decode(ExtractBatch, task.body)
         part: list[ExtractResult] = []
         sent_at = clock()
-        for item in batch.items:
+        for at, item in enumerate(batch.items):
+            if at and is_stopping():
+                queues.commit_text(batch.id, part)
+                return encode(replace(batch, items=batch.items[at:]))
             part.append(extractor.extract(batch.root, item))
             if len(part) >= _PART_FILES or clock() - sent_at >= _PART_S:
                 queues.commit_text(batch.id, part)
                 part, sent_at = [], clock()
         if part:
             queues.commit_text(batch.id, part)
+        return None
 
     return {"extract": extract}
 
 
-def embed_handlers(queues: Queues, encoder: Encoder) -> Mapping[str, Handler]:
+def embed_handlers(
+    queues: Queues, encoder: Encoder, *, is_stopping: Callable[[], bool] = lambda: False
+) -> Mapping[str, Handler]:
     """The table of an `embed` worker: turns a batch's texts into vectors.
 
-    A backfill makes way between two slices when a fresh job waits: what is done is sent, the rest goes
-    back. A batch for another model is refused with ModelMismatch.
+    A backfill makes way between two slices when a fresh job waits or the worker is to stop: what is done
+    is sent, the rest goes back. A batch for another model is refused with ModelMismatch.
     """
 
     def embed(task: Task) -> bytes | None:
@@ -90,7 +102,9 @@ def embed_handlers(queues: Queues, encoder: Encoder) -> Mapping[str, Handler]:
                 hint="start this worker with the model that the daemon uses",
             )
         encoded = encode_slices(
-            encoder, batch.texts, should_yield=lambda: not batch.fresh and queues.fresh_waits("embed")
+            encoder,
+            batch.texts,
+            should_yield=lambda: is_stopping() or (not batch.fresh and queues.fresh_waits("embed")),
         )
         vectors: HalfVectors = encoded.vectors.astype(np.float16)
         chunk_ids = tuple(batch.chunk_ids[i] for i in encoded.done)
@@ -144,11 +158,8 @@ def tell_trouble(queues: Queues, queue: str) -> Callable[[Task, Exception], None
 
 
 def _remainder(batch: EmbedBatch, left: Sequence[int]) -> EmbedBatch:
-    return EmbedBatch(
-        batch.id,
-        batch.generation,
-        batch.fingerprint,
-        tuple(batch.chunk_ids[i] for i in left),
-        tuple(batch.texts[i] for i in left),
-        batch.fresh,
+    return replace(
+        batch,
+        chunk_ids=tuple(batch.chunk_ids[i] for i in left),
+        texts=tuple(batch.texts[i] for i in left),
     )

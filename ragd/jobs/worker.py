@@ -45,8 +45,8 @@ def worker_main(kind: str, redis_url: str, models: Path, *, api_key: str = "", b
     while ending is Ending.SETTINGS_CHANGED:
         settings, revision = _awaited(broker)
         _stand_back(settings.nice)
-        with _tools(kind, queues, settings, models, api_key) as handlers:
-            options = WorkerOptions("", revision, tell_trouble(queues, kind), burst)
+        options = WorkerOptions("", revision, tell_trouble(queues, kind), burst)
+        with _tools(kind, queues, settings, models, api_key, options.stopping.is_set) as handlers:
             ending = run_worker(kind, broker, handlers, options)
     broker.close()
     return 0
@@ -69,12 +69,17 @@ def _awaited(broker: Broker, sleep: Callable[[float], None] = time.sleep) -> tup
 
 @contextmanager
 def _tools(
-    kind: str, queues: Queues, settings: WorkerSettings, models: Path, api_key: str
+    kind: str,
+    queues: Queues,
+    settings: WorkerSettings,
+    models: Path,
+    api_key: str,
+    is_stopping: Callable[[], bool],
 ) -> Iterator[Mapping[str, Handler]]:
     if kind == "extract":
         sandbox = Sandbox(settings.limits, settings.split)
         try:
-            yield extract_handlers(queues, sandbox)
+            yield extract_handlers(queues, sandbox, is_stopping=is_stopping)
         finally:
             sandbox.close()
         return
@@ -86,6 +91,6 @@ def _tools(
                 f"the daemon's {settings.space.model} is {settings.space.fingerprint}",
                 hint="copy the daemon's model folder to this machine, at the same path",
             )
-        yield embed_handlers(queues, encoder)
+        yield embed_handlers(queues, encoder, is_stopping=is_stopping)
     finally:
         encoder.close()

@@ -182,3 +182,15 @@ def test_a_body_that_is_not_ours_is_refused_and_told(broker: Broker, queues: Que
     work("extract", broker, queues, dict(extract_handlers(queues, Reads())))
     drain(broker, queues, daemon)
     assert "ExtractBatch: not JSON" in daemon.troubles[0].reason
+
+
+def test_a_worker_that_is_to_stop_hands_back_what_it_has_not_done(broker: Broker, queues: Queues) -> None:
+    queues.extract(ExtractBatch("bulk-1", b"/root", tuple(ExtractItem(i, 1, b"a") for i in range(3)), False))
+    queues.embed(EmbedBatch("bulk-2", 1, "letters-1", tuple(range(9)), tuple(f"text {n}" for n in range(9))))
+    daemon = Daemon()
+    work("extract", broker, queues, dict(extract_handlers(queues, Reads(), is_stopping=lambda: True)))
+    work("embed", broker, queues, dict(embed_handlers(queues, Letters(), is_stopping=lambda: True)))
+    drain(broker, queues, daemon)
+    assert [len(results) for _, results in daemon.texts] == [1, 1, 1]
+    assert len(daemon.vectors) > 1
+    assert sorted(i for result in daemon.vectors for i in result.chunk_ids) == list(range(9))
