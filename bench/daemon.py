@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from ragd.cli.client import Client
 from ragd.domain.errors import RagdError
@@ -73,18 +73,29 @@ def running(
     folders: Sequence[Path], state: Path, *options: str, environment: dict[str, str] | None = None
 ) -> Iterator[Running]:
     """A daemon on these folders; stopped in order at the end. `options` go to `ragd run`."""
-    command = [sys.executable, "-m", "ragd", "--state", str(state), "run", *map(str, folders), "--quiet", *options]
-    env = {**os.environ, "PYTHONUNBUFFERED": "1", **(environment or {})}
-    process = subprocess.Popen(command, env=env)
-    client = Client(state / "ragd.sock")
+    started = launch(folders, state, *options, environment=environment)
+    process, client = started.process, started.client
     try:
         _await_answer(process, client)
-        yield Running(process, client)
+        yield started
     finally:
         client.close()
         if process.poll() is None:
             process.send_signal(signal.SIGTERM)
         process.wait(60)
+
+
+def launch(
+    folders: Sequence[Path],
+    state: Path,
+    *options: str,
+    environment: dict[str, str] | None = None,
+    errors: IO[bytes] | None = None,
+) -> Running:
+    """Starts a daemon and returns at once; whoever calls ends it. `errors` takes its log."""
+    command = [sys.executable, "-m", "ragd", "--state", str(state), "run", *map(str, folders), "--quiet", *options]
+    env = {**os.environ, "PYTHONUNBUFFERED": "1", **(environment or {})}
+    return Running(subprocess.Popen(command, env=env, stderr=errors), Client(state / "ragd.sock"))
 
 
 def _await_answer(process: subprocess.Popen[bytes], client: Client, timeout_s: float = 180.0) -> None:
