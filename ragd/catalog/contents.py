@@ -104,6 +104,11 @@ class Contents:
         live = tuple(generations)
         born, dying = self._counted()
         self._words(born, dying)
+        if len(born) != len(dying):
+            self._db.execute(
+                "INSERT INTO facts VALUES ('live_chunks', ?) ON CONFLICT DO UPDATE SET value = value + excluded.value",
+                (len(born) - len(dying),),
+            )
         now = self._clock()
         self._db.executemany("UPDATE chunks SET retired_at = NULL WHERE id = ?", [(i,) for i in born])
         self._db.executemany("UPDATE chunks SET retired_at = ? WHERE id = ?", [(now, i) for i in dying])

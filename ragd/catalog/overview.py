@@ -43,6 +43,14 @@ class Overview:
         )
         return {**dict.fromkeys(_STATES, 0), **dict(rows)}
 
+    def file_counts(self) -> tuple[int, int, int]:
+        """Documents in all, those that wait for extraction, and those that failed: cheap, from indexes alone."""
+        row = self._connections.mine.execute(
+            "SELECT (SELECT count(*) FROM documents), (SELECT count(*) FROM documents WHERE state = 'pending'),"
+            " (SELECT count(*) FROM documents WHERE state = 'failed')"
+        ).fetchone()
+        return int(row[0]), int(row[1]), int(row[2])
+
     def waiting(self) -> tuple[int, int]:
         """Documents that wait for extraction and chunks that wait for a vector: (0, 0) when all is searchable."""
         row = self._connections.mine.execute(
@@ -61,7 +69,7 @@ class Overview:
     def chunk_counts(self) -> dict[str, int]:
         """Live chunks, and those of them that have a vector."""
         row = self._connections.mine.execute(
-            "SELECT (SELECT count(*) FROM chunks WHERE refs > 0),"
+            "SELECT coalesce((SELECT value FROM facts WHERE name = 'live_chunks'), 0),"
             " (SELECT count(*) FROM to_embed t JOIN generations g ON g.id = t.generation WHERE g.serving)"
         ).fetchone()
         return {"total": row[0], "with_vectors": row[0] - row[1]}

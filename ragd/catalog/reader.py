@@ -40,14 +40,15 @@ class CatalogReader:
 
     # The watcher's questions.
 
-    def known_stats(self, root_id: int, folder: bytes) -> list[tuple[bytes, int, int, int, int]]:
-        """(name, size, mtime_ns, ctime_ns, inode) of the documents directly in one folder of a root.
+    def known_marks(self, root_id: int, folder: bytes) -> list[tuple[bytes, int]]:
+        """(name, mark of its stat) of the documents directly in one folder of a root; the mark is `Stat.mark`.
 
-        A failed document whose bytes were never read has size -1, so that it is looked at again.
+        A failed document whose bytes were never read has the mark -1, so that it is looked at again.
         """
         return self.connection.execute(
-            "SELECT name, CASE WHEN hash IS NULL AND state = 'failed' THEN -1 ELSE size_bytes END,"
-            " mtime_ns, ctime_ns, inode FROM documents WHERE root_id = ? AND folder = ?",
+            "SELECT name, CASE WHEN hash IS NULL AND state = 'failed' THEN -1"
+            " ELSE size_bytes + mtime_ns + ctime_ns + (inode & 0xFFFFFFFF) END"
+            " FROM documents WHERE root_id = ? AND folder = ?",
             (root_id, folder),
         ).fetchall()
 

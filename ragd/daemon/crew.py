@@ -19,6 +19,7 @@ from ragd.jobs.settings import WorkerSettings, publish, published
 _LOG = logging.getLogger("ragd.daemon")
 _ROUND_S = 0.25
 _TICK_S = 2.0
+_SHOW_S = 0.5
 _CLAIM_S = 5.0
 _STOP_BUDGET_S = 10.0
 
@@ -52,7 +53,7 @@ class Crew:
         self._until_indexed = until_indexed
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="crew", daemon=True)
-        self._due = {"tick": 0.0, "claim": 0.0, "watchdog": 0.0}
+        self._due = {"tick": 0.0, "claim": 0.0, "watchdog": 0.0, "show": 0.0}
         self._broker_identity = ""
         self._was_done = False
         self._is_indexed = progress is None and not until_indexed
@@ -102,7 +103,7 @@ class Crew:
             self._on_forgotten()
 
     def _show(self) -> None:
-        if self._is_indexed:
+        if self._is_indexed or not self._is_due("show", _SHOW_S):
             return
         count = self._count()
         # Twice in a row: between a scan's end and its last plan, a single look may see nothing to do.

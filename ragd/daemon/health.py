@@ -74,16 +74,18 @@ class Health:
         kind = "embedded" if self.is_redis_ours else "configured"
         try:
             facts = self.broker.check()
-            crew = [asdict(worker) for worker in workers(self.broker) if worker.queue != "index"]
+            everyone = workers(self.broker)
+            crew = [asdict(worker) for worker in everyone if worker.queue != "index"]
             lengths = self.queues.lengths()
         except BrokerUnavailable as error:
             reasons.append(f"{error} ({error.hint})")
             return {"kind": kind, "url": self.broker.shown_url}, {}, []
-        for worker in crew:
-            if worker["problem"]:
-                reasons.append(f"worker {worker['name']}: {worker['problem']}")
+        for worker in everyone:
+            if worker.problem:
+                reasons.append(worker.problem if worker.queue == "index" else f"{worker.name}: {worker.problem}")
+        starting = {child.kind for child in self.supervisor.status() if child.state == "running"}
         for kind_of_worker in ("extract", "embed"):
-            if not any(worker["queue"] == kind_of_worker for worker in crew):
+            if kind_of_worker not in starting and not any(worker["queue"] == kind_of_worker for worker in crew):
                 reasons.append(f"no {kind_of_worker} worker is running")
         return {"kind": kind, **asdict(facts)}, lengths, crew
 

@@ -232,12 +232,12 @@ class Daemon:
 
     def _count(self) -> Count:
         overview = self.app.reader.overview
-        documents = overview.documents_by_state()
+        files, waiting, failed = overview.file_counts()
         chunks = overview.chunk_counts()
         return Count(
-            files=sum(documents.values()),
-            waiting=documents["pending"],
-            failed=documents["failed"],
+            files=files,
+            waiting=waiting,
+            failed=failed,
             chunks=chunks["total"],
             lacking=chunks["total"] - chunks["with_vectors"],
             is_scanning=self.health.is_scanning(),

@@ -21,6 +21,7 @@ from ragd.jobs.queue import PlanRequest, Queues, TextAnswer, Trouble
 
 _PART_FILES: Final = 16
 _PART_S: Final = 1.0
+_BACKFILL_S: Final = 5.0
 
 
 class Extractor(Protocol):
@@ -86,12 +87,16 @@ def extract_handlers(
 
 
 def embed_handlers(
-    queues: Queues, encoder: Encoder, *, is_stopping: Callable[[], bool] = lambda: False
+    queues: Queues,
+    encoder: Encoder,
+    *,
+    is_stopping: Callable[[], bool] = lambda: False,
+    clock: Callable[[], float] = time.monotonic,
 ) -> Mapping[str, Handler]:
     """The table of an `embed` worker: turns a batch's texts into vectors.
 
-    A backfill makes way between two slices when a fresh job waits or the worker is to stop: what is done
-    is sent, the rest goes back. A batch for another model is refused with ModelMismatch.
+    A backfill makes way between two slices when a fresh job waits, when the worker is to stop, and every five
+    seconds, so that what is done is searchable: it is sent, the rest goes back. A batch for another model is refused with ModelMismatch.
     """
 
     def embed(task: Task) -> bytes | None:
@@ -101,11 +106,12 @@ def embed_handlers(
                 f"batch {batch.id} is for the model {batch.fingerprint}; this worker runs {encoder.space.fingerprint}",
                 hint="start this worker with the model that the daemon uses",
             )
-        encoded = encode_slices(
-            encoder,
-            batch.texts,
-            should_yield=lambda: is_stopping() or (not batch.fresh and queues.fresh_waits("embed")),
-        )
+        deadline = clock() + _BACKFILL_S
+
+        def should_yield() -> bool:
+            return is_stopping() or (not batch.fresh and (clock() > deadline or queues.fresh_waits("embed")))
+
+        encoded = encode_slices(encoder, batch.texts, should_yield=should_yield)
         vectors: HalfVectors = encoded.vectors.astype(np.float16)
         chunk_ids = tuple(batch.chunk_ids[i] for i in encoded.done)
         queues.commit_vectors(
