@@ -95,8 +95,9 @@ def embed_handlers(
 ) -> Mapping[str, Handler]:
     """The table of an `embed` worker: turns a batch's texts into vectors.
 
-    A backfill makes way between two slices when a fresh job waits, when the worker is to stop, and every five
-    seconds, so that what is done is searchable: it is sent, the rest goes back. A batch for another model is refused with ModelMismatch.
+    A backfill makes way between two slices when a fresh job waits, when the worker is to stop, and every
+    five seconds, so that what is done is searchable: it is sent, the rest goes back. A batch for another
+    model is refused with ModelMismatch.
     """
 
     def embed(task: Task) -> bytes | None:
