@@ -1,0 +1,124 @@
+"""Every address of a real daemon, over its socket: what it tells fits the shapes that the HTTP door promises."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import httpx
+import pytest
+
+_START_S = 90.0
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    made = tmp_path_factory.mktemp("kb")
+    (made / "guide").mkdir()
+    (made / "guide" / "water.md").write_text("# Rivers\n\nBeavers build dams that hold back the water of streams.\n")
+    (made / "guide" / "copy.md").write_text("# Rivers\n\nBeavers build dams that hold back the water of streams.\n")
+    (made / "cooking.txt").write_text("Simmer the onions in butter until they are golden, then add the stock.\n")
+    (made / "广州.md").write_text("# 城市\n\n广州是中国南方的一座大城市。\n", encoding="utf-8")
+    (made / "broken.pdf").write_bytes(b"%PDF-1.7 this is not really one")
+    return made
+
+
+@pytest.fixture(scope="module")
+def client(folder: Path, models: Path) -> Iterator[httpx.Client]:
+    with TemporaryDirectory(prefix="ragd") as state:
+        shutil.copytree(models, Path(state) / "models")
+        command = [sys.executable, "-m", "ragd", "run", str(folder), "--state", state, "--quiet"]
+        environment = {name: value for name, value in os.environ.items() if not name.startswith("RAGD_")}
+        with subprocess.Popen(command, env=environment) as process:
+            transport = httpx.HTTPTransport(uds=f"{state}/ragd.sock")
+            with httpx.Client(transport=transport, base_url="http://ragd/v1", timeout=30) as made:
+                try:
+                    _until_indexed(made, process, Path(state) / "ragd.sock")
+                    yield made
+                finally:
+                    process.send_signal(signal.SIGTERM)
+                    process.wait(30)
+
+
+def _until_indexed(client: httpx.Client, process: subprocess.Popen[bytes], socket: Path) -> None:
+    deadline = time.monotonic() + _START_S
+    counts: object = None
+    while counts != {"pending": 0, "text": 0, "searchable": 4, "failed": 1}:
+        assert process.poll() is None
+        assert time.monotonic() < deadline, counts
+        time.sleep(0.1)
+        if socket.exists():
+            counts = client.get("/status").raise_for_status().json()["documents"]
+
+
+def _paths(client: httpx.Client, **params: str) -> list[str]:
+    body = client.get("/search", params=params).raise_for_status().json()
+    return [hit["path"] for hit in body["hits"]]
+
+
+def test_each_mode_finds_by_its_own_means(client: httpx.Client) -> None:
+    assert _paths(client, q="beavers", mode="words")[0] in ("guide/water.md", "guide/copy.md")
+    assert _paths(client, q="how to make soup", mode="dense")[0] == "cooking.txt"
+    assert _paths(client, q="广州", mode="words") == ["广州.md"]
+    assert _paths(client, q="广州")[0] == "广州.md"
+
+
+def test_equal_texts_are_one_hit_and_a_filter_chooses_where(client: httpx.Client) -> None:
+    assert len(_paths(client, q="beavers dams", mode="words")) == 1
+    assert _paths(client, q="beavers dams", glob="copy.md") == ["guide/copy.md"]
+    assert _paths(client, q="beavers dams", type="txt") == ["cooking.txt"]
+    assert _paths(client, q="beavers dams", modified_before="2000-01-01") == []
+
+
+def test_documents_receipts_and_status_fit_their_shapes(client: httpx.Client) -> None:
+    documents = client.get("/documents", params={"limit": 2}).raise_for_status().json()
+    assert len(documents["documents"]) == 2
+    rest = client.get("/documents", params={"cursor": documents["next"]}).raise_for_status().json()
+    assert len(rest["documents"]) == 3
+    assert rest["next"] is None
+    failed = client.get("/documents", params={"state": "failed"}).raise_for_status().json()["documents"]
+    assert [d["path"] for d in failed] == ["broken.pdf"]
+    assert failed[0]["reason"]
+    receipts = client.get("/receipts").raise_for_status().json()["receipts"]
+    assert {r["path"] for r in receipts} >= {"cooking.txt", "广州.md"}
+    status = client.get("/status").raise_for_status().json()
+    assert status["chunks"]["total"] == status["chunks"]["with_vectors"] == 3
+
+
+def test_a_saved_file_is_found_after_its_receipt(client: httpx.Client, folder: Path) -> None:
+    before = client.get("/receipts", params={"limit": 1}).json()["receipts"][0]["id"]
+    (folder / "new.md").write_text("Quokkas live on islands off the coast of Western Australia.\n")
+    deadline = time.monotonic() + 20
+    while client.get("/receipts", params={"limit": 1}).json()["receipts"][0]["id"] == before:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    found = _paths(client, q="small marsupial animals", mode="dense", after="latest", timeout_s="20")
+    assert found[0] == "new.md"
+
+
+def test_actions_answer(client: httpx.Client, folder: Path) -> None:
+    verified = client.post("/verify", json={}).raise_for_status().json()
+    assert verified["clean"] is True
+    assert verified["catalog_chunks"] == verified["index_chunks"]
+    assert client.post("/retry", json={}).raise_for_status().json() == {"retried": 1}
+    assert client.post("/rescan", json={"folder": str(folder)}).raise_for_status().json() == {"started": True}
+    refused = client.post("/rescan", json={"folder": "/nowhere"})
+    assert refused.status_code == 404
+    assert refused.json()["error"]["code"] == "not_found"
+
+
+def test_what_is_not_there_is_told_in_the_one_shape(client: httpx.Client) -> None:
+    for response in (
+        client.get("/search", params={"q": "a", "after": "999999"}),
+        client.get("/documents", params={"cursor": "nonsense"}),
+        client.get("/nothing"),
+    ):
+        assert response.status_code in (400, 404)
+        assert set(response.json()["error"]) == {"code", "message", "hint"}
