@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 
 from pathspec import GitIgnoreSpec
@@ -43,9 +43,9 @@ def parse_filters(
         raise BadRequest("modified_after is not before modified_before", hint="nothing can match: swap the two times")
     return Filters(
         collections=_values("collection", collections),
-        folders=tuple(folder for value in _values("folder", folders) if (folder := _folder(value))),
-        globs=tuple(_glob(value) for value in _values("glob", globs)),
-        types=tuple(_type(value) for value in _values("type", types)),
+        folders=_distinct(folder for value in _values("folder", folders) if (folder := _folder(value))),
+        globs=_distinct(_glob(value) for value in _values("glob", globs)),
+        types=_distinct(_type(value) for value in _values("type", types)),
         modified_after=after,
         modified_before=before,
     )
@@ -79,6 +79,10 @@ def _values(name: str, values: Sequence[str]) -> tuple[str, ...]:
     for value in values:
         if not value.strip() or "\x00" in value or len(value) > MAX_CHARS:
             raise BadRequest(f"{name} is empty, too long or holds a null character", hint=f"leave {name} out instead")
+    return _distinct(values)
+
+
+def _distinct(values: Iterable[str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(values))
 
 

@@ -27,7 +27,7 @@ def test_values_are_normalised() -> None:
     )
     assert filters == Filters(
         collections=("work",),
-        folders=("guide/install", "guide/install"),
+        folders=("guide/install",),
         globs=("**/*.md",),
         types=("pdf", "md"),
     )
