@@ -10,6 +10,7 @@ from typing import TextIO
 
 _LINES_EVERY_S = 5.0
 _RATE_WINDOW_S = 20.0
+_RATE_AFTER_S = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +38,7 @@ def line(count: Count, chunks_per_s: float) -> str:
         f"{done:,} of {count.chunks:,} chunks searchable by meaning",
     ]
     if chunks_per_s > 0 and count.lacking:
-        parts.append(f"{chunks_per_s:.0f} chunks/s")
+        parts.append(f"{chunks_per_s:.{0 if chunks_per_s >= 10 else 1}f} chunks/s")
         if not count.is_scanning:
             parts.append(f"{_duration(count.lacking / chunks_per_s)} left")
     return " · ".join(parts)
@@ -86,8 +87,10 @@ class Progress:
 
     def _rate(self, now: float, done: int) -> float:
         self._history = [(at, n) for at, n in self._history if now - at <= _RATE_WINDOW_S] + [(now, done)]
+        while len(self._history) > 1 and self._history[1][1] == self._history[0][1]:
+            del self._history[0]  # nothing was done yet: workers take a while to start
         (begun, before), (at, after) = self._history[0], self._history[-1]
-        return (after - before) / (at - begun) if at > begun else 0.0
+        return (after - before) / (at - begun) if at - begun >= _RATE_AFTER_S else 0.0
 
     def _close(self) -> None:
         if self._is_open:
