@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from ragd.catalog.store import Store
 from ragd.domain.changes import Known, Observation
-from ragd.domain.documents import Stat
+from ragd.domain.documents import Stat, kind_of
 
 _INODE_MASK = (1 << 63) - 1
 _UNSEEN = Stat(-1, -1, -1, -1)
@@ -46,12 +45,6 @@ class Row:
     version: int
     content_id: int | None
     fresh: bool
-
-
-def kind_of(path: bytes) -> str:
-    """A document's type: its suffix in lower case without the dot, `txt` without one."""
-    stem, dot, suffix = os.path.basename(path).rpartition(b".")
-    return suffix.decode("utf-8", "replace").lower() if dot and stem and len(suffix) <= 16 else "txt"
 
 
 def split_path(path: bytes) -> tuple[bytes, bytes]:

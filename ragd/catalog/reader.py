@@ -85,8 +85,8 @@ class CatalogReader:
             return []
         scope = Scope.of(filters, self.connection)
         rows = self.connection.execute(
-            "SELECT rowid, -bm25(words, 0.5, 1.0) FROM words WHERE words MATCH ?"
-            f"{scope.chunk_condition('words.rowid')} ORDER BY bm25(words, 0.5, 1.0) LIMIT ?",
+            "SELECT rowid, -bm25(words, 2.0, 1.0) FROM words WHERE words MATCH ?"
+            f"{scope.chunk_condition('words.rowid')} ORDER BY bm25(words, 2.0, 1.0) LIMIT ?",
             (match, *scope.values, limit),
         )
         return [(int(row[0]), float(row[1])) for row in rows]

@@ -190,7 +190,7 @@ class Search(Section):
         default=100, ge=1, le=10_000, description="Chunks taken from each side (words, meaning) before fusion."
     )
     rrf_k: int = Field(
-        default=60, ge=1, le=10_000, description="The constant of reciprocal rank fusion: larger flattens the ranks."
+        default=20, ge=1, le=10_000, description="The constant of reciprocal rank fusion: larger flattens the ranks."
     )
 
     @model_validator(mode="after")

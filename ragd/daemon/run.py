@@ -129,7 +129,11 @@ class Daemon:
             rescan=self.watcher.rescan,
             is_planned=self._is_planned,
         )
-        server = Server(create_app(backend, __version__), self.config.socket_path, self.config.http.tcp)
+        server = Server(
+            create_app(backend, __version__, default_limit=self.config.search.limit),
+            self.config.socket_path,
+            self.config.http.tcp,
+        )
         crew = Crew(
             self.supervisor,
             self.broker,

@@ -23,7 +23,7 @@ class SearchSettings:
     """How a query is answered: chunks taken from each side before fusion, and fusion's constant."""
 
     candidates: int = 100
-    rrf_k: int = 60
+    rrf_k: int = 20
 
 
 @dataclass(frozen=True, slots=True)

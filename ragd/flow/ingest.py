@@ -15,12 +15,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from ragd.catalog.contents import Content, Contents, IndexDelta
-from ragd.catalog.documents import Documents, Row, kind_of
+from ragd.catalog.documents import Documents, Row
 from ragd.catalog.receipts import Receipts
 from ragd.catalog.store import Store
 from ragd.catalog.vectors import Vectors
 from ragd.domain.changes import Action, Change, Observation, Presence
-from ragd.domain.documents import Extraction, Stat
+from ragd.domain.documents import Extraction, Stat, kind_of
 from ragd.domain.ports import LiveIndex, VectorSource
 from ragd.domain.work import EmbedResult, ExtractResult
 from ragd.flow.dispatch import Dispatch

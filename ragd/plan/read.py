@@ -13,7 +13,6 @@ from ragd.domain.errors import ReadFailed
 from ragd.domain.ports import Reader
 from ragd.domain.work import ReadLimits
 
-_SUFFIX = re.compile(rb"[^/]\.([A-Za-z0-9_+~-]{1,16})\Z")
 _READS = 3
 _BLOCK_BYTES = 1 << 20
 _SURROGATE = re.compile("[\ud800-\udfff]")
@@ -27,17 +26,6 @@ class FileBytes:
     data: bytes = field(repr=False)
     stat: Stat
     is_stable: bool
-
-
-def suffix_of(path: bytes) -> str:
-    """The file name's suffix with its dot, in lower case, "" without one: the key of readers."""
-    found = _SUFFIX.search(path.rsplit(b"/", 1)[-1])
-    return "." + found[1].decode("ascii").lower() if found else ""
-
-
-def kind_of(path: bytes) -> str:
-    """The document's kind for filters: the suffix without its dot, `txt` without one."""
-    return suffix_of(path)[1:] or "txt"
 
 
 def read_bytes(root: bytes, path: bytes, limits: ReadLimits) -> FileBytes:

@@ -13,12 +13,12 @@ import sys
 import warnings
 from typing import BinaryIO
 
-from ragd.domain.documents import Extraction, content_hash
+from ragd.domain.documents import Extraction, content_hash, kind_of, suffix_of
 from ragd.domain.errors import PathInvalid, RagdError, ReadFailed
 from ragd.domain.work import ReadLimits
 from ragd.hooks.manager import Plugins, load
 from ragd.plan import wire
-from ragd.plan.read import ReaderTable, kind_of, read_bytes, read_text, suffix_of
+from ragd.plan.read import ReaderTable, read_bytes, read_text
 from ragd.plan.split import SPLIT_VERSION, TokenSplitter
 
 _PR_SET_PDEATHSIG = 1

@@ -22,7 +22,7 @@ class Ranked:
 
 
 def reciprocal_rank(
-    rankings: Mapping[str, Ranking], *, weights: Mapping[str, float] | None = None, k: int = 60
+    rankings: Mapping[str, Ranking], *, weights: Mapping[str, float] | None = None, k: int = 20
 ) -> tuple[Ranked, ...]:
     """All chunks of the rankings, best first; of equal scores the one the earlier named ranking likes better.
 

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from ragd.domain.documents import ReadText
+from ragd.domain.documents import ReadText, kind_of, suffix_of
 from ragd.domain.errors import ReadFailed
 from ragd.domain.work import ReadLimits
-from ragd.plan.read import ReaderTable, kind_of, read_bytes, read_text, suffix_of
+from ragd.plan.read import ReaderTable, read_bytes, read_text
 
 
 class Fixed:
