@@ -1,0 +1,45 @@
+"""Work that other threads ask the main thread to do."""
+
+from __future__ import annotations
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from ragd.daemon.errands import Errands
+from ragd.domain.errors import NotFound, TimedOut
+
+
+def test_the_thread_that_runs_errands_makes_the_call_and_the_asker_gets_the_result() -> None:
+    woken = threading.Event()
+    errands = Errands(woken.set)
+    with ThreadPoolExecutor(1) as pool:
+        asked = pool.submit(errands.ask, threading.get_ident)
+        assert woken.wait(5)
+        assert errands.run() == 1
+        assert asked.result(5) == threading.get_ident()
+
+
+def test_an_error_reaches_the_asker_and_not_the_main_thread() -> None:
+    woken = threading.Event()
+    errands = Errands(woken.set)
+
+    def fails() -> None:
+        raise NotFound("nothing here")
+
+    with ThreadPoolExecutor(1) as pool:
+        asked = pool.submit(errands.ask, fails)
+        assert woken.wait(5)
+        assert errands.run() == 1
+        with pytest.raises(NotFound, match="nothing here"):
+            asked.result(5)
+
+
+def test_an_errand_nobody_runs_in_time_is_not_made_later() -> None:
+    made: list[int] = []
+    errands = Errands(lambda: None)
+    with pytest.raises(TimedOut, match="too busy"):
+        errands.ask(lambda: made.append(1), timeout_s=0.01)
+    assert errands.run() == 0
+    assert made == []
