@@ -119,7 +119,7 @@ def build(
     tables = Tables.of(store, clock)
     reader = CatalogReader(config.state)
     generation_id = tables.vectors.serve(model.space)
-    tables.documents.reread(model.reader)
+    tables.documents.reread(model.reader, str(read_limits(config)))
     restored = restore(
         places.generation(generation_id),
         model.space,

@@ -185,13 +185,26 @@ class Documents:
         ).fetchall()
         return [row for (document_id,) in rows if (row := self.row(document_id)) is not None]
 
-    def reread(self, reader: str) -> int:
-        """Marks for extraction every document whose content another reader version made; returns how many."""
-        return self._db.execute(
-            "UPDATE documents SET state = 'pending', version = version + 1, fresh = 0 WHERE state = 'ready' AND"
-            " content_id IN (SELECT id FROM contents WHERE reader <> ?)",
-            (reader,),
-        ).rowcount
+    def reread(self, reader: str, limits: str) -> int:
+        """Marks for extraction what another reader version made, and, when either argument is new, what failed.
+
+        Returns how many documents.
+        """
+        way = f"{reader} {limits}"
+        with self._store.transaction() as db:
+            before = db.execute("SELECT value FROM facts WHERE name = 'reader'").fetchone()
+            if before == (way,):
+                return 0
+            again = "UPDATE documents SET state = 'pending', version = version + 1, fresh = 0, attempts = 0"
+            count = db.execute(
+                f"{again} WHERE state = 'failed' AND hash IS NOT NULL OR state = 'ready' AND"
+                " content_id IN (SELECT id FROM contents WHERE reader <> ?)",
+                (reader,),
+            ).rowcount
+            db.execute(
+                "INSERT INTO facts VALUES ('reader', ?) ON CONFLICT DO UPDATE SET value = excluded.value", (way,)
+            )
+            return count
 
     def retry(self, paths: Sequence[bytes] | None) -> int:
         """Marks failed documents (all, or those at these paths below their root) for another try; returns how many."""

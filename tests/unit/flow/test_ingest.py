@@ -10,6 +10,8 @@ from hypothesis import strategies as st
 
 from ragd.domain.search import Filters
 
+READER = "paragraphs 1"
+
 ALL = Filters()
 
 
@@ -215,6 +217,18 @@ def test_a_kill_between_any_two_steps_loses_nothing(world: Any) -> None:
     world.restart()
     world.work()
     assert world.live_texts() == {"one", "two"}
+
+
+def test_new_readers_or_limits_read_again_what_others_made_or_failed(world: Any) -> None:
+    world.write(b"a.txt", "fine")
+    world.write(b"b.txt", "broken")
+    world.work()
+    documents = world.tables.documents
+    assert documents.reread(READER, "limits 1") == 1
+    assert documents.reread(READER, "limits 1") == 0
+    world.work()
+    assert documents.reread("paragraphs 2", "limits 1") == 2
+    assert {item.path for item in documents.pending(10)} == {b"a.txt", b"b.txt"}
 
 
 PATHS = st.sampled_from([b"a.txt", b"b.txt", b"sub/c.txt", b"sub/d.txt"])
