@@ -114,6 +114,12 @@ def embed_handlers(
 
         encoded = encode_slices(encoder, batch.texts, should_yield=should_yield)
         vectors: HalfVectors = encoded.vectors.astype(np.float16)
+        if not np.isfinite(vectors).all():
+            # Stored, they would be refused by the index at every start.
+            raise ModelMismatch(
+                f"the model {encoder.space.model} gave vectors that are not finite numbers",
+                hint="check the model's files or its endpoint",
+            )
         chunk_ids = tuple(batch.chunk_ids[i] for i in encoded.done)
         queues.commit_vectors(
             EmbedResult(batch.id, batch.generation, chunk_ids, vectors, encoded.encode_s, encoded.encoded_chars)

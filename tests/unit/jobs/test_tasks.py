@@ -194,3 +194,16 @@ def test_a_worker_that_is_to_stop_hands_back_what_it_has_not_done(broker: Broker
     assert [len(results) for _, results in daemon.texts] == [1, 1, 1]
     assert len(daemon.vectors) > 1
     assert sorted(i for result in daemon.vectors for i in result.chunk_ids) == list(range(9))
+
+
+def test_vectors_that_are_not_numbers_never_reach_the_catalog(broker: Broker, queues: Queues) -> None:
+    class Broken(Letters):
+        def encode(self, texts: Sequence[str]) -> Vectors:
+            return np.full_like(super().encode(texts), np.nan)
+
+    queues.embed(EmbedBatch("bulk-1", 1, "letters-1", (1,), ("text",)))
+    daemon = Daemon()
+    work("embed", broker, queues, dict(embed_handlers(queues, Broken())))
+    drain(broker, queues, daemon)
+    assert daemon.vectors == []
+    assert ["not finite" in trouble.reason for trouble in daemon.troubles] == [True]
