@@ -162,6 +162,6 @@ def leaves() -> dict[str, type[RagdError]]:
     waiting: list[type[RagdError]] = [RagdError]
     while waiting:
         kind = waiting.pop()
-        found[kind("").code] = kind
+        found.setdefault(kind("").code, kind)  # a parent comes before what shares its code
         waiting.extend(kind.__subclasses__())
     return found
