@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import Protocol, runtime_checkable
 
@@ -11,6 +12,7 @@ import numpy as np
 
 from ragd.domain.index import Vectors
 from ragd.domain.ports import Encoder
+from ragd.embed.halt import Halt, Haltable, Halted, asking
 
 # Characters to a token, to cut slices before anything is tokenized; it steers cost, not results.
 CHARS_PER_TOKEN = 4
@@ -60,25 +62,34 @@ def encode_slices(
     texts: Sequence[str],
     *,
     should_yield: Callable[[], bool] = lambda: False,
+    should_halt: Callable[[], bool] | None = None,
     budget_tokens: int = 0,
 ) -> Encoded:
     """Encodes slice by slice until all is done, or until `should_yield()` says so between two slices.
 
-    At least one slice is done, so that a loop of such calls ends. `budget_tokens` 0 means what the encoder
-    likes. Errors of the encoder pass through.
+    At least one slice is done, so that a loop of such calls ends. `should_halt` is asked while a slice is encoded,
+    from another thread, where the encoder can leave one: what it did of that slice is lost. `budget_tokens` 0
+    means what the encoder likes. Errors of the encoder pass through.
     """
     budget = budget_tokens or (encoder.slice_tokens if isinstance(encoder, Paced) else 256)
     groups = slices([len(text) // CHARS_PER_TOKEN + 2 for text in texts], budget)
     done: list[int] = []
     parts: list[Vectors] = []
     encode_s = 0.0
-    for group in groups:
-        if done and should_yield():
-            break
-        start = time.perf_counter()
-        parts.append(encoder.encode([texts[i] for i in group]))
-        encode_s += time.perf_counter() - start
-        done.extend(group)
+    halt = Halt()
+    haltable = encoder if isinstance(encoder, Haltable) and len(groups) > 1 else None
+    with asking(should_halt, halt) if haltable and should_halt else nullcontext():
+        for group in groups:
+            if done and should_yield():
+                break
+            some = [texts[i] for i in group]
+            start = time.perf_counter()
+            try:
+                parts.append(haltable.encode_until(some, halt) if haltable and done else encoder.encode(some))
+            except Halted:
+                break
+            encode_s += time.perf_counter() - start
+            done.extend(group)
     finished = set(done)
     return Encoded(
         done=tuple(done),

@@ -12,6 +12,7 @@ from ragd.domain.errors import EncoderFailed, ModelMismatch, ModelUnavailable
 from ragd.domain.index import EmbeddingSpace, Vectors
 from ragd.embed.batch import slices
 from ragd.embed.folder import ModelFolder
+from ragd.embed.halt import Halt
 from ragd.embed.pooling import MODES, pool, unit
 from ragd.embed.session import TokenModel
 from ragd.embed.space import Prompts
@@ -48,10 +49,17 @@ class OnnxEncoder:
 
     def encode(self, texts: Sequence[str]) -> Vectors:
         """Document vectors, (len(texts), dimension), float32, unit length, in the order given."""
+        return self._encoded(texts, None)
+
+    def encode_until(self, texts: Sequence[str], halt: Halt) -> Vectors:
+        """As `encode`; raises Halted, within milliseconds, when `halt` is set before the end."""
+        return self._encoded(texts, halt)
+
+    def _encoded(self, texts: Sequence[str], halt: Halt | None) -> Vectors:
         rows = [self._tokens.ids(self._prompts.document + text) for text in texts]
         vectors = np.empty((len(rows), self._space.dimension), dtype=np.float32)
         for members in slices([len(row) for row in rows], SLICE_TOKENS):
-            vectors[members] = self._vectors(*self._tokens.padded([rows[i] for i in members]))
+            vectors[members] = self._vectors(*self._tokens.padded([rows[i] for i in members]), halt)
         return vectors
 
     def encode_query(self, text: str) -> Vectors:
@@ -63,11 +71,11 @@ class OnnxEncoder:
         """Drops the session; safe to call twice."""
         self._model = None
 
-    def _vectors(self, ids: npt.NDArray[np.int64], mask: npt.NDArray[np.int64]) -> Vectors:
+    def _vectors(self, ids: npt.NDArray[np.int64], mask: npt.NDArray[np.int64], halt: Halt | None = None) -> Vectors:
         model = self._model
         if model is None:
             raise EncoderFailed("the encoder is closed", hint="open it again")
-        hidden = model.hidden(ids, mask)
+        hidden = model.hidden(ids, mask, halt)
         vectors = unit(hidden if hidden.ndim == 2 else pool(hidden, mask, self._pooling))
         if vectors.shape[1] != self._space.dimension or not np.isfinite(vectors).all():
             raise ModelMismatch(

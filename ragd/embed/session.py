@@ -11,6 +11,7 @@ import onnxruntime
 
 from ragd.domain.errors import ModelUnavailable
 from ragd.domain.index import Vectors
+from ragd.embed.halt import Halt, Halted
 
 _INPUTS = frozenset({"input_ids", "attention_mask", "token_type_ids"})
 
@@ -39,10 +40,22 @@ class TokenModel:
                 hint="use the encoder kind sbert for this model",
             )
 
-    def hidden(self, ids: npt.NDArray[np.int64], mask: npt.NDArray[np.int64]) -> Vectors:
-        """Token ids and mask (n, tokens) to the first output, (n, tokens, d), or (n, d) if the graph pools itself."""
+    def hidden(self, ids: npt.NDArray[np.int64], mask: npt.NDArray[np.int64], halt: Halt | None = None) -> Vectors:
+        """Token ids and mask (n, tokens) to the first output, (n, tokens, d), or (n, d) if the graph pools itself.
+
+        Raises Halted when `halt` was set before the end.
+        """
         inputs = {"input_ids": ids, "attention_mask": mask}
         if "token_type_ids" in self._names:
             inputs["token_type_ids"] = np.zeros_like(ids)
         feed = {name: inputs[name] for name in self._names}
-        return np.asarray(self._session.run(None, feed)[0], dtype=np.float32)
+        if halt is None:
+            return np.asarray(self._session.run(None, feed)[0], dtype=np.float32)
+        options = onnxruntime.RunOptions()
+        halt.listen(lambda: setattr(options, "terminate", True))
+        try:
+            return np.asarray(self._session.run(None, feed, options)[0], dtype=np.float32)
+        except Exception as error:  # the library's own classes share no public base
+            if halt.is_set:
+                raise Halted from error
+            raise

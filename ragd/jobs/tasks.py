@@ -20,7 +20,9 @@ from ragd.jobs.payload import decode, decode_vectors, encode
 from ragd.jobs.queue import PlanRequest, Queues, TextAnswer, Trouble
 
 _PART_FILES: Final = 16
+_PART_CHUNKS: Final = 128
 _PART_S: Final = 1.0
+_ASK_S: Final = 0.01  # how often a backfill looks whether a person waits: often enough, and cheap
 _BACKFILL_S: Final = 5.0
 
 
@@ -63,20 +65,30 @@ def extract_handlers(
 ) -> Mapping[str, Handler]:
     """The table of an `extract` worker: reads a batch's files and answers in parts while it goes on.
 
-    A part is sent after 16 files or one second, so that words are searchable early. A worker that is to
-    stop hands back the files it has not read.
+    A part is sent after 16 files, 128 chunks or one second, so that words are searchable early and no commit takes
+    long. A worker that is to stop hands back the files it has not read, and a backfill does when a fresh job waits.
     """
 
     def extract(task: Task) -> bytes | None:
         batch = decode(ExtractBatch, task.body)
         part: list[ExtractResult] = []
-        sent_at = clock()
+        sent_at = asked_at = clock()
+
+        def should_yield() -> bool:
+            nonlocal asked_at
+            if batch.fresh or clock() - asked_at < _ASK_S:
+                return is_stopping()
+            asked_at = clock()
+            return is_stopping() or queues.fresh_waits("extract")
+
         for at, item in enumerate(batch.items):
-            if at and is_stopping():
-                queues.commit_text(batch.id, part)
+            if at and should_yield():
+                if part:
+                    queues.commit_text(batch.id, part)
                 return encode(replace(batch, items=batch.items[at:]))
             part.append(extractor.extract(batch.root, item))
-            if len(part) >= _PART_FILES or clock() - sent_at >= _PART_S:
+            chunks = sum(len(result.extraction.pieces) for result in part if result.extraction)
+            if len(part) >= _PART_FILES or chunks >= _PART_CHUNKS or clock() - sent_at >= _PART_S:
                 queues.commit_text(batch.id, part)
                 part, sent_at = [], clock()
         if part:
@@ -95,7 +107,7 @@ def embed_handlers(
 ) -> Mapping[str, Handler]:
     """The table of an `embed` worker: turns a batch's texts into vectors.
 
-    A backfill makes way between two slices when a fresh job waits, when the worker is to stop, and every
+    A backfill makes way at once when a fresh job waits, and between two slices when the worker is to stop and every
     five seconds, so that what is done is searchable: it is sent, the rest goes back. A batch for another
     model is refused with ModelMismatch.
     """
@@ -109,10 +121,14 @@ def embed_handlers(
             )
         deadline = clock() + _BACKFILL_S
 
-        def should_yield() -> bool:
-            return is_stopping() or (not batch.fresh and (clock() > deadline or queues.fresh_waits("embed")))
+        def fresh_waits() -> bool:
+            return queues.fresh_waits("embed")
 
-        encoded = encode_slices(encoder, batch.texts, should_yield=should_yield)
+        def should_yield() -> bool:
+            return is_stopping() or (not batch.fresh and (clock() > deadline or fresh_waits()))
+
+        should_halt = None if batch.fresh else fresh_waits
+        encoded = encode_slices(encoder, batch.texts, should_yield=should_yield, should_halt=should_halt)
         vectors: HalfVectors = encoded.vectors.astype(np.float16)
         if not np.isfinite(vectors).all():
             # Stored, they would be refused by the index at every start.

@@ -15,6 +15,7 @@ from ragd.domain.index import EncoderSpec, Vectors
 from ragd.domain.ports import Encoder
 from ragd.embed.batch import encode_slices
 from ragd.embed.encoder import open_encoder, space_of
+from ragd.embed.halt import Halt, Haltable, Halted
 from ragd.testing.embeddings import EmbeddingServer
 
 KINDS = ("onnx", "sbert", "openai")
@@ -116,6 +117,17 @@ def test_slices_give_the_same_vectors_as_one_call(encoder: Encoder) -> None:
     encoded = encode_slices(encoder, TEXTS, budget_tokens=32)
     assert encoded.left == ()
     assert _cosines(encoded.vectors, encoder.encode(TEXTS)[list(encoded.done)]).min() > 0.99999
+
+
+def test_one_that_can_be_halted_gives_nothing_then_and_goes_on_after(encoder: Encoder) -> None:
+    if not isinstance(encoder, Haltable):
+        pytest.skip("a computation that nobody can end early")
+    halt = Halt()
+    assert _cosines(encoder.encode_until(TEXTS, halt), encoder.encode(TEXTS)).min() > 0.99999
+    halt.set()
+    with pytest.raises(Halted):
+        encoder.encode_until(TEXTS, halt)
+    assert encoder.encode_until(TEXTS[:1], Halt()).shape == (1, encoder.space.dimension)
 
 
 def test_closing_twice_is_fine_and_a_closed_encoder_says_so(spec: EncoderSpec, models: Path) -> None:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
 
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ragd.domain.errors import BrokerUnavailable
 from ragd.domain.index import EmbeddingSpace, Vectors
 from ragd.embed.batch import encode_slices, slices
+from ragd.embed.halt import Halt, Halted
 
 
 class Lengths:
@@ -88,3 +91,45 @@ def test_the_budget_may_be_set_for_one_call() -> None:
     encoder = Lengths()
     encode_slices(encoder, ["a" * 40] * 6, budget_tokens=1000)
     assert [len(call) for call in encoder.calls] == [6]
+
+
+class Patient(Lengths):
+    """An encoder that leaves a slice when it is told to, and waits for that in the slice `waits_at`."""
+
+    def __init__(self, waits_at: int) -> None:
+        super().__init__()
+        self.waits_at = waits_at
+        self.waiting = threading.Event()
+
+    def encode_until(self, texts: Sequence[str], halt: Halt) -> Vectors:
+        if len(self.calls) == self.waits_at:
+            told = threading.Event()
+            halt.listen(told.set)
+            self.waiting.set()
+            assert told.wait(10)
+            raise Halted
+        return self.encode(texts)
+
+
+def test_a_slice_in_hand_is_left_when_somebody_waits_and_all_of_it_is_still_to_do() -> None:
+    encoder = Patient(waits_at=2)
+    encoded = encode_slices(encoder, ["a" * 120] * 4, should_halt=encoder.waiting.is_set)
+    assert len(encoded.done) == len(encoded.vectors) == 2
+    assert len(encoded.left) == 2
+    assert encoded.encoded_chars == 240
+
+
+def test_asking_that_fails_lets_the_work_go_on() -> None:
+    def away() -> bool:
+        raise BrokerUnavailable("away")
+
+    encoded = encode_slices(Patient(waits_at=-1), ["a" * 120] * 4, should_halt=away)
+    assert encoded.left == ()
+
+
+def test_whoever_listens_late_hears_at_once() -> None:
+    halt, heard = Halt(), threading.Event()
+    halt.set()
+    halt.listen(heard.set)
+    assert halt.is_set
+    assert heard.is_set()

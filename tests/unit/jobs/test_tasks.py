@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from ragd.domain.changes import Observation, Presence
-from ragd.domain.documents import Extraction, Stat
+from ragd.domain.documents import Extraction, Piece, Stat
 from ragd.domain.index import EmbeddingSpace, Vectors
 from ragd.domain.work import EmbedBatch, EmbedResult, ExtractBatch, ExtractItem, ExtractResult
 from ragd.jobs.broker import Broker
@@ -108,6 +108,38 @@ def test_slow_files_are_answered_after_a_second_each(broker: Broker, queues: Que
     work("extract", broker, queues, dict(extract_handlers(queues, Reads(), clock=lambda: float(next(now)))))
     drain(broker, queues, daemon)
     assert [len(results) for _, results in daemon.texts] == [1, 1, 1]
+
+
+def test_a_backfill_of_files_makes_way_for_a_fresh_one(broker: Broker, queues: Queues) -> None:
+    class Interrupted(Reads):
+        def extract(self, root: bytes, item: ExtractItem) -> ExtractResult:
+            if item.document_id == 2:
+                queues.extract(ExtractBatch("fresh-1", b"/root", (ExtractItem(99, 1, b"now"),), True))
+            return super().extract(root, item)
+
+    items = tuple(ExtractItem(i, 1, b"%d" % i) for i in range(6))
+    queues.extract(ExtractBatch("bulk-1", b"/root", items, False))
+    daemon, now = Daemon(), iter(range(1000))
+    work("extract", broker, queues, dict(extract_handlers(queues, Interrupted(), clock=lambda: next(now) / 50)))
+    drain(broker, queues, daemon)
+    answered = [result.document_id for _, results in daemon.texts for result in results]
+    assert sorted(answered) == [0, 1, 2, 3, 4, 5, 99]
+    assert "fresh-1" in [batch_id for batch_id, _ in daemon.texts[:2]]
+
+
+def test_many_chunks_are_answered_at_once_so_that_no_commit_takes_long(broker: Broker, queues: Queues) -> None:
+    class Large(Reads):
+        def extract(self, root: bytes, item: ExtractItem) -> ExtractResult:
+            pieces = tuple(Piece(f"{item.document_id} {n}", "", n, n + 1) for n in range(100))
+            found = Extraction(b"h" * 16, "txt", "", Stat(1, 2, 3, 4), 100, pieces)
+            return ExtractResult(item.document_id, item.version, found)
+
+    items = tuple(ExtractItem(i, 1, b"%d" % i) for i in range(5))
+    queues.extract(ExtractBatch("bulk-1", b"/root", items, False))
+    daemon = Daemon()
+    work("extract", broker, queues, dict(extract_handlers(queues, Large(), clock=lambda: 0.0)))
+    drain(broker, queues, daemon)
+    assert [len(results) for _, results in daemon.texts] == [2, 2, 1]
 
 
 def test_every_text_gets_the_vector_of_its_own_chunk(broker: Broker, queues: Queues) -> None:
