@@ -95,6 +95,13 @@ class Broker:
 
     def unavailable(self, error: Exception) -> BrokerUnavailable:
         """The error that names this Redis, what went wrong with it, and what to do."""
+        if "unknown command" in str(error).lower():  # as early as the greeting: HELLO came with version 6
+            return self._too_old("does not know a command of newer versions")
+        if "misconf" in str(error).lower() or "no space left" in str(error).lower():
+            return BrokerUnavailable(
+                f"Redis at {self.shown_url} cannot write: the disk is full, or fails ({error})",
+                hint="make room on the disk that holds its data; ragd goes on by itself, and nothing is lost",
+            )
         # A missing password comes as the refusal of HELLO, a wrong one as an AuthenticationError.
         is_locked_out = isinstance(error, redis.exceptions.AuthenticationError) or "authenticat" in str(error)
         why = "the password is missing or wrong" if is_locked_out else str(error)
@@ -114,10 +121,7 @@ class Broker:
             keys = client.dbsize()
         version = str(info.get("redis_version", "0"))
         if parse_version(version) < OLDEST:
-            raise BrokerTooOld(
-                f"Redis at {self.shown_url} is version {version}; ragd needs {OLDEST[0]}.{OLDEST[1]} or newer",
-                hint="upgrade that server, or leave the URL empty to use ragd's own private server",
-            )
+            raise self._too_old(f"is version {version}")
         return BrokerFacts(self.shown_url, version, int(info.get("used_memory", 0)), keys, ping_ms)
 
     def identity(self) -> str:
@@ -165,6 +169,12 @@ class Broker:
     def close(self) -> None:
         """Closes every connection; safe to call twice."""
         self.connection.close()
+
+    def _too_old(self, why: str) -> BrokerTooOld:
+        return BrokerTooOld(
+            f"Redis at {self.shown_url} {why}; ragd needs {OLDEST[0]}.{OLDEST[1]} or newer",
+            hint="upgrade that server, or leave the URL empty to use ragd's own private server",
+        )
 
     def _other_database(self) -> str:
         parts = urlsplit(self.shown_url)
