@@ -5,9 +5,9 @@ from __future__ import annotations
 import hashlib
 import logging
 import os
+import signal
 import sys
 import threading
-import time
 from collections.abc import Sequence
 from contextlib import ExitStack
 
@@ -46,8 +46,8 @@ from ragd.web.routes import create_app
 from ragd.web.server import Server
 
 _LOG = logging.getLogger("ragd.daemon")
-_PLANS_WAITING = 16
-_PLAN_WAIT_S = 0.02
+_PLANS_WAITING = 4
+_PLAN_WAIT_S = 0.005
 
 
 def run(config: Config, *, until_indexed: bool = False, progress: bool = True) -> int:
@@ -72,6 +72,8 @@ class Daemon:
     def __init__(self, config: Config, stack: ExitStack, log_level: str, *, says: bool) -> None:
         self.config = config
         self._says = says
+        self._is_stopping = threading.Event()
+        self._is_broken = False
         self._notifier = Notifier()
         self._redis = None if config.redis.url else self._embedded(stack)
         self.broker = Broker(self._redis.url if self._redis is not None else config.redis.url)
@@ -147,7 +149,7 @@ class Daemon:
             progress=progress,
             until_indexed=until_indexed,
         )
-        watching = threading.Thread(target=self.watcher.run, name="watch", daemon=True)
+        watching = threading.Thread(target=self._watch, name="watch", daemon=True)
         with ExitStack() as stack:
             stack.callback(self.upkeep.finish)
             server.start()
@@ -157,13 +159,23 @@ class Daemon:
             watching.start()
             stack.callback(watching.join, 5.0)
             stack.callback(self.watcher.stop)
+            stack.callback(self._is_stopping.set)
             stack.callback(self._notifier.stopping)
             _LOG.info("started pid=%d state=%s index=%s", os.getpid(), self.config.state, self.app.restored)
             self._notifier.ready(f"indexing {len(self.app.roots)} folders")
             run_worker("index", self.broker, index_handlers(self.jobs))
             self._say("stopping ...")
         _LOG.info("stopped")
-        return 0
+        return 1 if self._is_broken else 0
+
+    def _watch(self) -> None:
+        try:
+            self.watcher.run()
+        except Exception:  # noqa: BLE001
+            # An edge: an index that no longer follows its folders must not look alive: end, and be started anew.
+            self._is_broken = True
+            _LOG.exception("watcher_broke")
+            os.kill(os.getpid(), signal.SIGTERM)
 
     def _tick(self) -> None:
         self.plans.tick_done()
@@ -202,8 +214,8 @@ class Daemon:
 
     def _emit(self, root_id: int, observations: Sequence[Observation]) -> None:
         # One lane for all plans keeps them in the order they were seen; the wait keeps a scan from running ahead.
-        while self.queues.lengths()["index"] > _PLANS_WAITING:
-            time.sleep(_PLAN_WAIT_S)
+        while self.plans.waiting >= _PLANS_WAITING and not self._is_stopping.wait(_PLAN_WAIT_S):
+            pass
         self.plans.sent()
         self.queues.plan(root_id, observations, is_fresh=True)
 
