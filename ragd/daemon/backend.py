@@ -17,6 +17,7 @@ from ragd.flow.offline import report_json
 from ragd.index.verify import repair, verify
 
 _POLL_S = 0.004
+_HEARING_S = 0.05
 
 
 class Rescan(Protocol):
@@ -109,6 +110,7 @@ class DaemonBackend:
 
     def latest_receipt(self) -> int | None:
         """The newest receipt's id, once every change heard of so far has one: whoever saves and asks means that one."""
+        time.sleep(_HEARING_S)  # the event of a file saved just now is on its way
         deadline = time.monotonic() + self._app.config.watch.max_wait_s
         while not self._is_planned() and time.monotonic() < deadline:
             time.sleep(_POLL_S)
