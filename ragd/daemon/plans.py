@@ -44,7 +44,12 @@ class Plans:
             return self._sent
 
     @property
+    def waiting(self) -> int:
+        """Plans on their way."""
+        with self._lock:
+            return self._sent - self._done
+
+    @property
     def are_waiting(self) -> bool:
         """True while a plan is on its way."""
-        with self._lock:
-            return self._done < self._sent
+        return self.waiting > 0

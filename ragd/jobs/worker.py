@@ -44,7 +44,8 @@ def worker_main(kind: str, redis_url: str, models: Path, *, api_key: str = "", b
     ending = Ending.SETTINGS_CHANGED
     while ending is Ending.SETTINGS_CHANGED:
         settings, revision = _awaited(broker)
-        _stand_back(settings.nice)
+        # Reading is short and its words are waited for: it stands back half as far as encoding, which takes every core.
+        _stand_back(settings.nice if kind == "embed" else settings.nice // 2)
         options = WorkerOptions("", revision, tell_trouble(queues, kind), burst)
         with _tools(kind, queues, settings, models, api_key, options.stopping.is_set) as handlers:
             ending = run_worker(kind, broker, handlers, options)

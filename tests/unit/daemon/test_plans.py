@@ -33,3 +33,11 @@ def test_a_plan_done_twice_counts_once() -> None:
     plans.done()
     plans.sent()
     assert plans.are_waiting
+
+
+def test_those_on_their_way_are_counted() -> None:
+    plans = Plans()
+    plans.sent()
+    plans.sent()
+    plans.done()
+    assert plans.waiting == 1
