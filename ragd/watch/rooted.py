@@ -18,6 +18,7 @@ from ragd.watch.notify import Hearing
 from ragd.watch.roots import Hold, RootFacts, WatchedRoot
 from ragd.watch.scan import KnownFiles, Scan
 from ragd.watch.settle import Kind, Settle, Settled, Timings
+from ragd.watch.urgency import Urgency
 from ragd.watch.verdict import judge
 
 _FRESH_FINDS = 64
@@ -85,6 +86,7 @@ class RootWatch:
         self._wanted: dict[bytes, _Wanted] = {}
         self._running: Iterator[list[Observation]] | None = None
         self._links: dict[bytes, set[bytes]] = {}
+        self._urgency = Urgency()
         self._check_at = self._rescan_at = 0.0
         self._is_postponed = False
         self.progress = RootProgress(root.id, root.path, guard.facts, guard.hearing)
@@ -136,8 +138,6 @@ class RootWatch:
             self.start_over()
         self._check_at = now + _CHECK_S
 
-    # Paths that come to rest.
-
     def _at_rest(self, now: float) -> list[Observation]:
         settled = self._settle.due(now, lambda path: stat_at(self._root.path, path))
         seen = [one for each in settled if (one := self._seen(each)) is not None]
@@ -156,17 +156,18 @@ class RootWatch:
         if self._rules.ignores(path):
             return None
         seen = look_at(root.path, path, self._settings.max_file_bytes)
+        known = self._known.known_path(root.id, path)
         if seen.presence is Presence.GONE:
             if self._guard.is_unmounted(path):
                 return None
             if is_folder(root.path, path):
                 self._want(path, settled.stable_at, is_explicit=False)
         elif seen.presence is Presence.PRESENT:
-            known = self._known.known_path(root.id, path)
             if known is not None and known.stat == seen.stat and (known.content_hash is not None or seen.problem):
                 return None
             seen = with_hash(root.path, seen)
-        return replace(seen, seen_at=settled.seen_at, stable_at=settled.stable_at, fresh=True)
+        is_fresh = self._urgency.takes(settled.stable_at, is_new=known is None)
+        return replace(seen, seen_at=settled.seen_at, stable_at=settled.stable_at, fresh=is_fresh)
 
     # Scans.
 
