@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 
 from ragd.domain.changes import Action, Known, Observation
 from ragd.plan.reconcile import reconcile
-from ragd.watch.scan import StatRow
 
 
 @dataclass
@@ -23,14 +22,12 @@ class FolderCatalog:
     told: list[Observation] = field(default_factory=list)
     actions: list[tuple[Action, bytes]] = field(default_factory=list)
 
-    def known_stats(self, root_id: int, folder: bytes) -> Iterable[StatRow]:
-        """The documents directly in one folder, failed ones without a hash with size -1."""
+    def known_marks(self, root_id: int, folder: bytes) -> Iterable[tuple[bytes, int]]:
+        """The documents directly in one folder, failed ones without a hash with the mark -1."""
         for path, known in self.documents.items():
             above, _, name = path.rpartition(b"/")
             if above == folder:
-                stat = known.stat
-                size = -1 if known.is_failed and known.content_hash is None else stat.size_bytes
-                yield name, size, stat.mtime_ns, stat.ctime_ns, stat.inode
+                yield name, -1 if known.is_failed and known.content_hash is None else known.stat.mark
 
     def known_folders(self, root_id: int, below: bytes = b"") -> Iterable[bytes]:
         """Folders that hold a document, at or below one folder."""

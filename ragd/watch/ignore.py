@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Container
+from collections.abc import Collection, Container
 from dataclasses import dataclass
 
 from ragd.disk.beneath import open_beneath
@@ -14,7 +14,7 @@ from ragd.watch.patterns import Patterns
 # The later one overrules the earlier one where both say something of a path.
 IGNORE_FILES = (b".gitignore", b".ragdignore")
 _MAX_IGNORE_FILE_BYTES = 1 << 20
-_MAX_CACHED_FOLDERS = 20_000
+_MAX_CACHED_FOLDERS = 50_000
 
 _NAMES = frozenset(
     b".git .hg .svn .bzr _darcs .jj CVS .DS_Store .AppleDouble .Spotlight-V100 .Trashes .fseventsd .TemporaryItems"
@@ -23,6 +23,8 @@ _NAMES = frozenset(
     b" node_modules .gitignore .ragdignore 4913".split()
 ) | {b"System Volume Information"}
 _SUFFIXES = (b"~", b".tmp", b".part", b".crdownload", b".download", b".partial", b".filepart", b".swp", b".swx")
+# A folder whose names hold none of these has nothing that a suffix or a first letter could ignore.
+_SIGNS = re.compile(rb"~|/[.#]|\.(?:tmp|part|crdown|down|filepart|sw)")
 # Vim's swap files, Emacs' locks and autosaves, the lock files of LibreOffice and Microsoft Office, NFS leftovers,
 # GNOME's unfinished saves, private trash folders, rsync's temporary files.
 _SPECIAL = re.compile(
@@ -46,15 +48,19 @@ class IgnoreSettings:
     state_folder: bytes = b""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class FolderRules:
-    """The rules that hold for the entries of one folder; `levels` are (length of the prefix to cut, patterns)."""
+    """The rules that hold for the entries of one folder; `levels` are (length of the prefix to cut, patterns).
+
+    `proofs` counts the scans that found every document of the folder to pass these very rules.
+    """
 
     prefix: bytes
     levels: tuple[tuple[int, Patterns], ...]
     include: Patterns | None
     state_folder: bytes
     use_defaults: bool
+    proofs: int = 0
 
     def ignores(self, name: bytes, is_folder: bool) -> bool:
         """Whether the entry `name` of this folder is left out (a folder: with all that is in it)."""
@@ -65,6 +71,16 @@ class FolderRules:
         if not (self.levels or self.include or self.state_folder):
             return is_ignored
         return self._decide(name, is_folder, is_ignored)
+
+    def ignored_files(self, names: Collection[bytes]) -> list[bytes]:
+        """Those of the files `names` of this folder that are left out; nearly free where no file is."""
+        if not self.levels and self.include is None:
+            if not self.use_defaults:
+                return []
+            row = b"/" + b"/".join(names)
+            if _NAMES.isdisjoint(names) and not _SIGNS.search(row):
+                return []
+        return [name for name in names if self.ignores(name, is_folder=False)]
 
     def _decide(self, name: bytes, is_folder: bool, by_default: bool) -> bool:
         path = self.prefix + name
@@ -96,17 +112,11 @@ class IgnoreRules:
     def enter(self, folder: bytes, above: FolderRules | None, names: Container[bytes]) -> FolderRules:
         """The rules of `folder`, whose entries are `names`, given those of the folder above (None for the root)."""
         levels = above.levels if above is not None else self._first
-        if self._settings.use_ignore_files:
-            prefix_length = len(folder) + 1 if folder else 0
-            own = [
-                (prefix_length, patterns)
-                for name in IGNORE_FILES
-                if name in names and (patterns := self._patterns(_joined(folder, name)))
-            ]
-            # An exclude of the configuration comes first, then the deepest file; each level's last file first.
-            if own:
-                fixed = len(self._first)
-                levels = (*levels[:fixed], *reversed(own), *levels[fixed:])
+        if self._settings.use_ignore_files and any(name in names for name in IGNORE_FILES):
+            levels = self._with_own(folder, levels, names)
+        rules = self._folders.get(folder)
+        if rules is not None and rules.levels == levels:
+            return rules
         rules = FolderRules(
             prefix=folder + b"/" if folder else b"",
             levels=levels,
@@ -118,6 +128,19 @@ class IgnoreRules:
             self._folders.clear()
         self._folders[folder] = rules
         return rules
+
+    def _with_own(
+        self, folder: bytes, levels: tuple[tuple[int, Patterns], ...], names: Container[bytes]
+    ) -> tuple[tuple[int, Patterns], ...]:
+        """An exclude of the configuration comes first, then the deepest file; of one folder's files the last."""
+        cut = len(folder) + 1 if folder else 0
+        own = [
+            (cut, patterns)
+            for name in reversed(IGNORE_FILES)
+            if name in names and (patterns := self._patterns(_joined(folder, name)))
+        ]
+        fixed = len(self._first)
+        return (*levels[:fixed], *own, *levels[fixed:])
 
     def at(self, folder: bytes) -> FolderRules | None:
         """The rules of a folder met outside a walk; None when the folder itself is ignored."""

@@ -241,7 +241,7 @@ class RootWatch:
             self._links.update(scan.links)
 
     def _deletions(self, scan: Scan, is_explicit: bool) -> Iterator[list[Observation]]:
-        missing = [path for path, _ in scan.missing if path not in scan.unlisted]
+        missing = [path for path in scan.missing if path not in scan.unlisted]
         held = None if is_explicit else judge(scan, self._root.id, self._root.path, self._known)
         if held is not None and scan.deferred and not self._is_postponed:
             # Some files are still being written: perhaps the missing ones under another name. Look again soon.

@@ -8,21 +8,20 @@ from typing import Protocol
 
 from ragd.domain.changes import Known, Observation, Presence
 from ragd.domain.documents import Stat
-from ragd.watch.files import INODE_MASK, link_target, look_at, unlistable, with_hash
-from ragd.watch.ignore import IGNORE_FILES, FolderRules, IgnoreRules
+from ragd.watch.files import link_target, look_at, unlistable, with_hash
+from ragd.watch.ignore import FolderRules, IgnoreRules
+from ragd.watch.listing import Listing, listing
 
-# (name, size in bytes, mtime in ns, ctime in ns, inode): plain, because a scan compares one for every file.
-StatRow = tuple[bytes, int, int, int, int]
-
+_LOOK_CLOSELY = -2  # the mark of a link or special file: never a known one
 _SLICE = 64  # observations at most before a scan lets others in
-_SLICE_ENTRIES = 2000
+_QUIET_FOLDERS = 8
 
 
 class KnownFiles(Protocol):
     """What the catalog tells the watcher; every call is made from the watcher's own thread."""
 
-    def known_stats(self, root_id: int, folder: bytes) -> Iterable[StatRow]:
-        """The documents directly in one folder. A failed document without a hash has size -1: look again."""
+    def known_marks(self, root_id: int, folder: bytes) -> Iterable[tuple[bytes, int]]:
+        """(name, `Stat.mark`) of the documents directly in one folder; -1 for a failed one that has no hash."""
         ...
 
     def known_folders(self, root_id: int, below: bytes = b"") -> Iterable[bytes]:
@@ -62,7 +61,7 @@ class Scan:
         self.top = top
         self.files = 0
         self.folders: set[bytes] = set()
-        self.missing: list[tuple[bytes, StatRow]] = []
+        self.missing: list[bytes] = []
         self.ignored: list[bytes] = []
         self.unlisted: set[bytes] = set(leave_alone)
         self.links: dict[bytes, set[bytes]] = {}
@@ -105,80 +104,91 @@ class Scan:
             folder, above = stack.pop()
             if folder in self.folders or folder in self.unlisted:
                 continue
-            entries = self._listing(folder)
-            if entries is not None:
-                self.folders.add(folder)
-                own = [entry.name for entry in entries if entry.name in IGNORE_FILES]
-                rules = self._rules.enter(folder, above, own)
-                rows = {row[0]: row for row in self._known.known_stats(self._root_id, folder)}
-                for start in range(0, len(entries), _SLICE_ENTRIES):
-                    yield from self._compare(entries[start : start + _SLICE_ENTRIES], rows, rules, stack)
-                self.missing += [(rules.prefix + row[0], row) for row in rows.values()]
-            yield self._taken()
-
-    def _listing(self, folder: bytes) -> list[os.DirEntry[bytes]] | None:
-        path = os.path.join(self._root, folder) if folder else self._root
-        try:
-            with os.scandir(path) as listing:
-                return list(listing)
-        except (FileNotFoundError, NotADirectoryError):
-            return None
-        except OSError as error:
-            self._unlistable(folder, error)
-            return None
-
-    def _compare(
-        self,
-        entries: list[os.DirEntry[bytes]],
-        rows: dict[bytes, StatRow],
-        rules: FolderRules,
-        stack: list[tuple[bytes, FolderRules | None]],
-    ) -> Iterator[list[Observation]]:
-        """Takes the rows of the entries that are there out of `rows`; what stays in it is missing."""
-        prefix, ignores, pop = rules.prefix, rules.ignores, rows.pop
-        for entry in entries:
-            name = entry.name
-            if entry.is_dir(follow_symlinks=False):
-                if not ignores(name, True):
-                    stack.append((prefix + name, rules))
-                continue
-            if ignores(name, False):
-                if pop(name, None) is not None:
-                    self.ignored.append(prefix + name)
-                continue
-            self.files += 1
-            row = pop(name, None)
             try:
-                found = entry.stat(follow_symlinks=False)
-            except FileNotFoundError:
+                found = listing(os.path.join(self._root, folder) if folder else self._root)
+            except (FileNotFoundError, NotADirectoryError):
                 continue
             except OSError as error:
-                self._unlistable(prefix[:-1], error)
+                self._unlistable(folder, error)
                 continue
-            if row != (name, found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino & INODE_MASK):
-                self._differs(prefix + name, row, found, entry.is_symlink())
+            if found.error is not None:
+                self._unlistable(folder, found.error)
+            self.folders.add(folder)
+            rules = self._rules.enter(folder, above, found.marks)
+            known = dict(self._known.known_marks(self._root_id, folder))
+            ignored = self._sift(found, rules, known, stack)
+            self.files += len(found.marks)
+            # Nearly every folder of a rescan ends at this one comparison.
+            if known == found.marks:
+                rules.proofs += 1
+            else:
+                yield from self._compare(folder, found.marks, known, ignored)
+            if self._found or len(self.folders) % _QUIET_FOLDERS == 0:
+                yield self._taken()
+        yield self._taken()
+
+    def _sift(
+        self,
+        found: Listing,
+        rules: FolderRules,
+        known: dict[bytes, int],
+        stack: list[tuple[bytes, FolderRules | None]],
+    ) -> list[bytes]:
+        """Puts folders on the stack, links and special files beside the files; takes out what is ignored."""
+        marks = found.marks
+        # Twice, because what was told before the first proof may have been committed after it.
+        is_proven = rules.proofs >= 2
+        ignored = [] if is_proven and known == marks else rules.ignored_files(marks)
+        for entry in found.others:
+            name = entry.name
+            if not entry.is_dir(follow_symlinks=False):
+                marks[name] = _LOOK_CLOSELY
+                if rules.ignores(name, is_folder=False):
+                    ignored.append(name)
+            elif not rules.ignores(name, is_folder=True):
+                stack.append((rules.prefix + name, rules))
+        for name in ignored:
+            del marks[name]
+        return ignored
+
+    def _compare(
+        self, folder: bytes, marks: dict[bytes, int], known: dict[bytes, int], ignored: list[bytes]
+    ) -> Iterator[list[Observation]]:
+        """Tells what differs between the files of a folder and what is known of them."""
+        prefix = folder + b"/" if folder else b""
+        for name, mark in marks.items():
+            if known.get(name) != mark:
+                self._differs(prefix + name, is_known=name in known, is_link=mark == _LOOK_CLOSELY)
                 if len(self._found) >= _SLICE:
                     yield self._taken()
+        unwanted = known.keys() & ignored
+        self.ignored += [prefix + name for name in unwanted]
+        if folder not in self.unlisted:
+            self.missing += [prefix + name for name in known.keys() - marks.keys() - unwanted]
 
-    def _differs(self, path: bytes, row: StatRow | None, found: os.stat_result, is_link: bool) -> None:
-        seen = look_at(self._root, path, self._max_file_bytes, found)
+    def _differs(self, path: bytes, *, is_known: bool, is_link: bool) -> None:
+        """Looks closely at one path; what is told is what really differs."""
+        seen = look_at(self._root, path, self._max_file_bytes)
         stat = seen.stat
         if stat is None:
             return  # out of reach, or no file any more: the next look tells
         if is_link and not seen.problem:
             self.links.setdefault(link_target(self._root, path), set()).add(path)
-        now = (stat.size_bytes, stat.mtime_ns, stat.ctime_ns, stat.inode)
-        # A failed row without a hash hides its size; the same problem of the same file is no news.
-        if row is not None and (row[1:] == now or (row[1] < 0 and seen.problem and row[2:] == now[1:])):
-            return
-        if self._tracks_moves and row is None:
+        if is_known:
+            known = self._known.known_path(self._root_id, path)
+            if known is not None and known.stat == stat:
+                # The same problem is no news; that a problem is over is.
+                is_same = known.is_failed if seen.problem else known.content_hash is not None
+                if is_same:
+                    return
+        elif self._tracks_moves:
             self.new_identities.add((stat.size_bytes, stat.mtime_ns, stat.inode))
         if not seen.problem:
             if self._defer(path, stat):
                 self.deferred += 1
                 return
             seen = with_hash(self._root, seen)
-            if self._tracks_moves and row is None and seen.content_hash is not None:
+            if not is_known and self._tracks_moves and seen.content_hash is not None:
                 self.new_hashes.add(seen.content_hash)
         if seen.presence is Presence.PRESENT:
             self._found.append(seen)
@@ -200,12 +210,12 @@ class Scan:
             self._found.append(seen)
 
     def _lost(self, folder: bytes) -> None:
-        rows = list(self._known.known_stats(self._root_id, folder))
         prefix = folder + b"/" if folder else b""
+        paths = [prefix + name for name, _ in self._known.known_marks(self._root_id, folder)]
         if self._rules.ignores(folder, is_folder=True):
-            self.ignored += [prefix + row[0] for row in rows]
+            self.ignored += paths
         else:
-            self.missing += [(prefix + row[0], row) for row in rows]
+            self.missing += paths
 
     def _is_unlisted(self, folder: bytes) -> bool:
         return any(not one or folder == one or folder.startswith(one + b"/") for one in self.unlisted)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ragd.watch.roots import Hold, hold
-from ragd.watch.scan import KnownFiles, Scan, StatRow
+from ragd.watch.scan import KnownFiles, Scan
 
 
 def judge(scan: Scan, root_id: int, root: bytes, known: KnownFiles) -> Hold | None:
@@ -16,19 +16,17 @@ def judge(scan: Scan, root_id: int, root: bytes, known: KnownFiles) -> Hold | No
         return None
     count = known.document_count(root_id)
     is_empty = not scan.top and scan.files == 0 and not scan.unlisted
-    missing = [(path, row) for path, row in scan.missing if not _is_renamed(row, scan)]
-    if hold(root, count, len(missing), is_empty=is_empty) is None:
+    if hold(root, count, len(scan.missing), is_empty=is_empty) is None:
         return None
-    # Only now is it worth asking the catalog for each hash.
-    absent = sum(not _is_elsewhere(path, root_id, scan, known) for path, _ in missing)
+    # Only now is it worth asking the catalog about each of them.
+    absent = sum(not _is_elsewhere(path, root_id, scan, known) for path in scan.missing)
     return hold(root, count, absent, is_empty=is_empty)
-
-
-def _is_renamed(row: StatRow, scan: Scan) -> bool:
-    _, size_bytes, mtime_ns, _, inode = row
-    return (size_bytes, mtime_ns, inode) in scan.new_identities
 
 
 def _is_elsewhere(path: bytes, root_id: int, scan: Scan, known: KnownFiles) -> bool:
     document = known.known_path(root_id, path)
-    return document is None or (document.content_hash is not None and document.content_hash in scan.new_hashes)
+    if document is None:
+        return True
+    stat = document.stat
+    is_renamed = (stat.size_bytes, stat.mtime_ns, stat.inode) in scan.new_identities
+    return is_renamed or (document.content_hash is not None and document.content_hash in scan.new_hashes)
