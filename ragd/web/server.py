@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import os
 import socket
@@ -15,6 +16,7 @@ from ragd.web.listen import tcp_listener, unix_listener
 
 # A query of 8192 characters is at most 98 kB once percent-encoded, more than h11's own limit.
 _MAX_HEAD_BYTES = 128 * 1024
+_DATE_S = 1.0
 
 
 class Server:
@@ -58,7 +60,7 @@ class Server:
         # Removed first: a client that comes now sees that nobody is here, not a refusal.
         self._remove_socket()
         self._uvicorn.config.timeout_graceful_shutdown = max(1, round(timeout_s))
-        self._uvicorn.should_exit = True
+        self._uvicorn.ask_to_end()
         thread.join(timeout_s + 1.0)
         if thread.is_alive():
             self._uvicorn.force_exit = True
@@ -80,13 +82,30 @@ class Server:
 
 
 class _Uvicorn(uvicorn.Server):
+    """Told when to end: uvicorn's own loop would wake ten times a second to see, also while nobody asks anything."""
+
     def __init__(self, config: uvicorn.Config) -> None:
         super().__init__(config)
         self.settled = threading.Event()
+        self._told = asyncio.Event()
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    def ask_to_end(self) -> None:
+        """Ends `run`; from any thread, once it has settled."""
+        self.should_exit = True
+        if self._loop is not None:
+            with contextlib.suppress(RuntimeError):  # it ended by itself, and its loop is closed
+                self._loop.call_soon_threadsafe(self._told.set)
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        self._loop = asyncio.get_running_loop()
         await super().startup(sockets=sockets)
         self.settled.set()
+
+    async def main_loop(self) -> None:
+        while not await self.on_tick(0):  # brings the Date header up to date
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._told.wait(), _DATE_S)
 
 
 def _config(app: ASGIApp) -> uvicorn.Config:
