@@ -7,8 +7,10 @@ A daemon with the packaged model and its private Redis is started on an empty fo
 opened what it needs (that time is not counted), the documents appear in the folder by one rename, and the clock
 runs until all of them are searchable: the settle time, the scan, reading, both commits and all waiting are
 included. `efficiency` is that pace in chunks a second ÷ the pace of the same encoder with the same threads on
-the same chunks, sorted by length, in a process of its own after the daemon has ended. `words_pace_ratio` is
-the pace until the last document is found by words ÷ that same encoder's pace.
+the same chunks, sorted by length, in a process of its own, at the worker's priority, after the daemon has ended.
+`encoding_share` is the part of the clock's time that the worker's encoder was at work: unlike `efficiency` it
+does not change when something else takes the processor meanwhile. `words_pace_ratio` is the pace until the last
+document is found by words ÷ the encoder's pace.
 
 `--stream` makes a mixed folder of the Markdown in the first line of an edit stream: of five documents one is
 HTML and one plain text, and more than the stream holds are variants with a number in every paragraph.
@@ -24,6 +26,7 @@ import argparse
 import gzip
 import html
 import json
+import os
 import random
 import shutil
 import sqlite3
@@ -39,6 +42,7 @@ from typing import Any
 
 from bench.daemon import Running, running
 from bench.stream import VOCABULARY
+from ragd.config.schema import Workers
 from ragd.domain.index import EncoderSpec
 from ragd.embed.encoder import open_encoder
 from ragd.testing.tiny import tiny_model
@@ -52,10 +56,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     source.add_argument("--stream", type=Path, help="an edit stream whose first line gives the documents")
     source.add_argument("--encode", type=Path, metavar="STATE", help=argparse.SUPPRESS)
     parser.add_argument("--files", type=int, default=0, help="how many documents (default: all there are)")
+    parser.add_argument(
+        "--sample", type=int, default=0, help="chunks for the encoder alone, of all lengths (default: all)"
+    )
     parser.add_argument("--small", type=int, nargs=2, default=[1_000, 10_000], metavar="N", help="for rss_growth")
     options = parser.parse_args(argv)
     if options.encode:
-        print(json.dumps(bare(options.encode)))
+        print(json.dumps(bare(options.encode, options.sample)))
         return 0
     with tempfile.TemporaryDirectory(prefix="ragd-") as name:
         scratch = Path(name)
@@ -64,13 +71,13 @@ def main(argv: Sequence[str] | None = None) -> int:
             make_mixed(documents, options.stream, options.files)
         else:
             copy(options.folder, documents, options.files)
-        figures = ingested(scratch / "real", documents)
+        figures = ingested(scratch / "real", documents, options.sample)
         figures |= growth(scratch, *sorted(options.small))
     print(json.dumps({"bench": "ingest", **figures}))
     return 0
 
 
-def ingested(scratch: Path, documents: Path) -> dict[str, object]:
+def ingested(scratch: Path, documents: Path, sample: int) -> dict[str, object]:
     """The real encoder's figures over prepared documents."""
     state, files, began_at, status = way(scratch, documents, {})
     with closing(sqlite3.connect(state / "catalog.db")) as catalog:
@@ -80,20 +87,20 @@ def ingested(scratch: Path, documents: Path) -> dict[str, object]:
         encode_s = catalog.execute("SELECT value FROM facts WHERE name = 'encode_s'").fetchone()[0]
     chunks = status["chunks"]["total"]
     say(f"{chunks} chunks in {all_at - began_at:.1f} s, words after {words_at - began_at:.1f} s; now the encoder alone")
-    command = [sys.executable, "-m", "bench.ingest", "--encode", str(state)]
+    command = [sys.executable, "-m", "bench.ingest", "--encode", str(state), "--sample", str(sample)]
     alone = json.loads(subprocess.run(command, capture_output=True, check=True).stdout)
-    assert alone["chunks"] == chunks
     return {
         "files": files,
         "failed": status["documents"]["failed"],
         "chunks": chunks,
         "chunks_per_s": round(chunks / (all_at - began_at), 2),
         "encoder_chunks_per_s": round(alone["chunks_per_s"], 2),
+        "encoder_chunks": alone["chunks"],
         "efficiency": round(chunks / (all_at - began_at) / alone["chunks_per_s"], 3),
         "words_s": round(words_at - began_at, 2),
         "words_pace_ratio": round(chunks / (words_at - began_at) / alone["chunks_per_s"], 1),
         "all_s": round(all_at - began_at, 2),
-        "encode_s": round(encode_s, 2),
+        "encoding_share": round(encode_s / (all_at - began_at), 3),
         "rss_peak_mb": status["peak_mb"],
     }
 
@@ -143,11 +150,13 @@ def peak_kib(daemon: Running) -> int:
     return int(next(line.split()[1] for line in lines if line.startswith("VmHWM:")))
 
 
-def bare(state: Path) -> dict[str, float]:
-    """The encoder alone, opened as the embed worker does, on every live chunk of a catalog."""
+def bare(state: Path, sample: int) -> dict[str, float]:
+    """The encoder alone, opened as the embed worker does and at its priority, on the live chunks of a catalog."""
+    os.nice(Workers().nice)
     with closing(sqlite3.connect(state / "catalog.db")) as catalog:
         rows = catalog.execute("SELECT context, text FROM chunks WHERE refs > 0").fetchall()
     texts = sorted((f"{context}\n\n{text}" if context else text for context, text in rows), key=len)
+    texts = texts[:: max(1, len(texts) // sample)] if sample else texts
     encoder = open_encoder(EncoderSpec(), state / "models")
     encoder.encode(texts[:: max(1, len(texts) // 16)][:16])
     started = time.perf_counter()
