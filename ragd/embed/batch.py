@@ -67,9 +67,9 @@ def encode_slices(
 ) -> Encoded:
     """Encodes slice by slice until all is done, or until `should_yield()` says so between two slices.
 
-    At least one slice is done, so that a loop of such calls ends. `should_halt` is asked while a slice is encoded,
-    from another thread, where the encoder can leave one: what it did of that slice is lost. `budget_tokens` 0
-    means what the encoder likes. Errors of the encoder pass through.
+    `should_halt` is asked while a slice is encoded, from another thread, where the encoder can leave one: what it did
+    of that slice is lost, and nothing at all may be done. Without it at least one slice is done, so that a loop of
+    such calls ends. `budget_tokens` 0 means what the encoder likes. Errors of the encoder pass through.
     """
     budget = budget_tokens or (encoder.slice_tokens if isinstance(encoder, Paced) else 256)
     groups = slices([len(text) // CHARS_PER_TOKEN + 2 for text in texts], budget)
@@ -77,7 +77,7 @@ def encode_slices(
     parts: list[Vectors] = []
     encode_s = 0.0
     halt = Halt()
-    haltable = encoder if isinstance(encoder, Haltable) and len(groups) > 1 else None
+    haltable = encoder if should_halt and isinstance(encoder, Haltable) else None
     with asking(should_halt, halt) if haltable and should_halt else nullcontext():
         for group in groups:
             if done and should_yield():
@@ -85,7 +85,7 @@ def encode_slices(
             some = [texts[i] for i in group]
             start = time.perf_counter()
             try:
-                parts.append(haltable.encode_until(some, halt) if haltable and done else encoder.encode(some))
+                parts.append(haltable.encode_until(some, halt) if haltable else encoder.encode(some))
             except Halted:
                 break
             encode_s += time.perf_counter() - start

@@ -10,7 +10,7 @@ from typing import Protocol, runtime_checkable
 from ragd.domain.errors import RagdError
 from ragd.domain.index import Vectors
 
-_ASK_S = 0.01
+_ASK_S = 0.005
 
 
 class Halted(Exception):
@@ -55,7 +55,7 @@ class Haltable(Protocol):
 
 @contextmanager
 def asking(wanted: Callable[[], bool], halt: Halt) -> Iterator[None]:
-    """Meanwhile asks `wanted` a hundred times a second, in a thread, and sets `halt` when it says yes.
+    """Meanwhile asks `wanted` two hundred times a second, in a thread, and sets `halt` when it says yes.
 
     When asking fails (Redis is away) the computation simply goes on.
     """

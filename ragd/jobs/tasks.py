@@ -14,7 +14,7 @@ from ragd.domain.errors import ModelMismatch, RagdError
 from ragd.domain.index import HalfVectors
 from ragd.domain.ports import Encoder
 from ragd.domain.work import EmbedBatch, EmbedResult, ExtractBatch, ExtractItem, ExtractResult
-from ragd.embed.batch import encode_slices
+from ragd.embed.batch import Encoded, encode_slices
 from ragd.jobs.hold import Handler, Task
 from ragd.jobs.payload import decode, decode_vectors, encode
 from ragd.jobs.queue import PlanRequest, Queues, TextAnswer, Trouble
@@ -22,6 +22,7 @@ from ragd.jobs.queue import PlanRequest, Queues, TextAnswer, Trouble
 _PART_FILES: Final = 16
 _PART_CHUNKS: Final = 128
 _PART_S: Final = 1.0
+_VAIN_STARTS: Final = 8
 _ASK_S: Final = 0.01  # how often a backfill looks whether a person waits: often enough, and cheap
 _BACKFILL_S: Final = 5.0
 
@@ -112,37 +113,58 @@ def embed_handlers(
     model is refused with ModelMismatch.
     """
 
-    def embed(task: Task) -> bytes | None:
+    return {"embed": _Embedding(queues, encoder, is_stopping, clock)}
+
+
+class _Embedding:
+    """The handler of an `embed` worker, with what it must remember of the batches before."""
+
+    def __init__(
+        self, queues: Queues, encoder: Encoder, is_stopping: Callable[[], bool], clock: Callable[[], float]
+    ) -> None:
+        self._queues, self._encoder = queues, encoder
+        self._is_stopping, self._clock = is_stopping, clock
+        self._vain_starts = 0
+
+    def __call__(self, task: Task) -> bytes | None:
         batch = decode(EmbedBatch, task.body)
-        if batch.fingerprint != encoder.space.fingerprint:
+        space = self._encoder.space
+        if batch.fingerprint != space.fingerprint:
             raise ModelMismatch(
-                f"batch {batch.id} is for the model {batch.fingerprint}; this worker runs {encoder.space.fingerprint}",
+                f"batch {batch.id} is for the model {batch.fingerprint}; this worker runs {space.fingerprint}",
                 hint="start this worker with the model that the daemon uses",
             )
-        deadline = clock() + _BACKFILL_S
-
-        def fresh_waits() -> bool:
-            return queues.fresh_waits("embed")
-
-        def should_yield() -> bool:
-            return is_stopping() or (not batch.fresh and (clock() > deadline or fresh_waits()))
-
-        should_halt = None if batch.fresh else fresh_waits
-        encoded = encode_slices(encoder, batch.texts, should_yield=should_yield, should_halt=should_halt)
+        encoded = self._encoded(batch)
         vectors: HalfVectors = encoded.vectors.astype(np.float16)
         if not np.isfinite(vectors).all():
             # Stored, they would be refused by the index at every start.
             raise ModelMismatch(
-                f"the model {encoder.space.model} gave vectors that are not finite numbers",
+                f"the model {space.model} gave vectors that are not finite numbers",
                 hint="check the model's files or its endpoint",
             )
-        chunk_ids = tuple(batch.chunk_ids[i] for i in encoded.done)
-        queues.commit_vectors(
-            EmbedResult(batch.id, batch.generation, chunk_ids, vectors, encoded.encode_s, encoded.encoded_chars)
-        )
+        if encoded.done:
+            chunk_ids = tuple(batch.chunk_ids[i] for i in encoded.done)
+            self._queues.commit_vectors(
+                EmbedResult(batch.id, batch.generation, chunk_ids, vectors, encoded.encode_s, encoded.encoded_chars)
+            )
         return encode(_remainder(batch, encoded.left)) if encoded.left else None
 
-    return {"embed": embed}
+    def _encoded(self, batch: EmbedBatch) -> Encoded:
+        if batch.fresh:
+            return encode_slices(self._encoder, batch.texts, should_yield=self._is_stopping)
+        deadline = self._clock() + _BACKFILL_S
+
+        def should_yield() -> bool:
+            return self._is_stopping() or self._clock() > deadline or self._fresh_waits()
+
+        # However fast fresh jobs come, a backfill gets on: after some starts in vain, by one slice at least.
+        should_halt = self._fresh_waits if self._vain_starts < _VAIN_STARTS else None
+        encoded = encode_slices(self._encoder, batch.texts, should_yield=should_yield, should_halt=should_halt)
+        self._vain_starts = 0 if encoded.done else self._vain_starts + 1
+        return encoded
+
+    def _fresh_waits(self) -> bool:
+        return self._queues.fresh_waits("embed")
 
 
 def index_handlers(commits: Commits) -> Mapping[str, Handler]:

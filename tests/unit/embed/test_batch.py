@@ -119,6 +119,12 @@ def test_a_slice_in_hand_is_left_when_somebody_waits_and_all_of_it_is_still_to_d
     assert encoded.encoded_chars == 240
 
 
+def test_a_single_slice_can_be_left_too_with_nothing_done() -> None:
+    encoder = Patient(waits_at=0)
+    encoded = encode_slices(encoder, ["a" * 120], should_halt=encoder.waiting.is_set)
+    assert (encoded.done, encoded.left, encoded.vectors.shape) == ((), (0,), (0, 2))
+
+
 def test_asking_that_fails_lets_the_work_go_on() -> None:
     def away() -> bool:
         raise BrokerUnavailable("away")

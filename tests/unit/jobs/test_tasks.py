@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import hashlib
+import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
@@ -11,6 +12,7 @@ from ragd.domain.changes import Observation, Presence
 from ragd.domain.documents import Extraction, Piece, Stat
 from ragd.domain.index import EmbeddingSpace, Vectors
 from ragd.domain.work import EmbedBatch, EmbedResult, ExtractBatch, ExtractItem, ExtractResult
+from ragd.embed.halt import Halt, Halted
 from ragd.jobs.broker import Broker
 from ragd.jobs.hold import Handler
 from ragd.jobs.loop import WorkerOptions, run_worker
@@ -168,6 +170,29 @@ def test_a_backfill_makes_way_for_a_fresh_edit_and_loses_nothing(broker: Broker,
     assert [result.batch_id for result in daemon.vectors] == ["fresh-1", "bulk-1", "bulk-1", "bulk-2"]
     done = [chunk_id for result in daemon.vectors if result.batch_id == "bulk-1" for chunk_id in result.chunk_ids]
     assert sorted(done) == list(chunk_ids)
+
+
+def test_a_backfill_gets_on_however_fast_fresh_edits_come(broker: Broker, queues: Queues) -> None:
+    class Interrupted(Letters):
+        halted = 0
+
+        def encode_until(self, texts: Sequence[str], halt: Halt) -> Vectors:
+            if self.halted >= 12:
+                return self.encode(texts)
+            self.halted += 1
+            told = threading.Event()
+            halt.listen(told.set)
+            queues.embed(EmbedBatch(f"fresh-{self.halted}", 1, "letters-1", (500 + self.halted,), ("new",), True))
+            assert told.wait(10)
+            raise Halted
+
+    queues.embed(EmbedBatch("bulk-1", 1, "letters-1", (1, 2), ("one " * 20, "two " * 20)))
+    daemon = Daemon()
+    work("embed", broker, queues, dict(embed_handlers(queues, Interrupted())))
+    drain(broker, queues, daemon)
+    order = [result.batch_id for result in daemon.vectors]
+    assert order.count("bulk-1") == 1
+    assert [batch_id for batch_id in order if batch_id != "bulk-1"] == [f"fresh-{n}" for n in range(1, 9)]
 
 
 def test_a_fresh_edit_never_makes_way(broker: Broker, queues: Queues) -> None:
