@@ -52,6 +52,25 @@ class CatalogReader:
             (root_id, folder),
         ).fetchall()
 
+    def known_digests(self, root_id: int, below: bytes = b"") -> dict[bytes, int]:
+        """A digest of the rows of each folder that holds documents, at or below one folder of a root.
+
+        Equal digests mean equal rows: whatever is done to a row changes its version, its id or its times.
+        """
+        values: tuple[object, ...] = (root_id,)
+        where = "root_id = ?"
+        if below:
+            where += " AND (folder = ? OR folder >= ? AND folder < ?)"
+            values = (root_id, below, below + b"/", below + b"0")
+        rows = self.connection.execute(
+            "SELECT folder, count(*), sum(id), sum(version), sum(state = 'failed'),"
+            # In milliseconds, so that the sum fits.
+            " sum((size_bytes + mtime_ns + ctime_ns + (inode & 0xFFFFFFFF)) >> 20)"
+            f" FROM documents WHERE {where} GROUP BY folder",
+            values,
+        )
+        return {row[0]: hash(row) for row in rows}
+
     def known_path(self, root_id: int, path: bytes) -> Known | None:
         """The document at one path of a root."""
         r = self.connection.execute(
@@ -59,18 +78,6 @@ class CatalogReader:
             (root_id, *split_path(path)),
         ).fetchone()
         return Known(r[0], path, Stat(r[1], r[2], r[3], r[4]), r[5], bool(r[6])) if r else None
-
-    def known_folders(self, root_id: int, below: bytes = b"") -> list[bytes]:
-        """Every folder of a root that holds a document, at or below one folder."""
-        if not below:
-            rows = self.connection.execute("SELECT DISTINCT folder FROM documents WHERE root_id = ?", (root_id,))
-        else:
-            rows = self.connection.execute(
-                "SELECT DISTINCT folder FROM documents"
-                " WHERE root_id = ? AND (folder = ? OR folder >= ? AND folder < ?)",
-                (root_id, below, below + b"/", below + b"0"),
-            )
-        return [row[0] for row in rows]
 
     def document_count(self, root_id: int | None = None) -> int:
         """How many documents the catalog holds, of one root or of all."""

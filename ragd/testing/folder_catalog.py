@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from ragd.domain.changes import Action, Known, Observation
@@ -29,10 +29,14 @@ class FolderCatalog:
             if above == folder:
                 yield name, -1 if known.is_failed and known.content_hash is None else known.stat.mark
 
-    def known_folders(self, root_id: int, below: bytes = b"") -> Iterable[bytes]:
-        """Folders that hold a document, at or below one folder."""
-        folders = {path.rpartition(b"/")[0] for path in self.documents}
-        return [one for one in folders if not below or one == below or one.startswith(below + b"/")]
+    def known_digests(self, root_id: int, below: bytes = b"") -> Mapping[bytes, int]:
+        """A digest of each folder that holds documents, at or below one folder."""
+        rows: dict[bytes, list[Known]] = {}
+        for path, known in self.documents.items():
+            folder = path.rpartition(b"/")[0]
+            if not below or folder == below or folder.startswith(below + b"/"):
+                rows.setdefault(folder, []).append(known)
+        return {folder: hash(tuple(known)) for folder, known in rows.items()}
 
     def known_path(self, root_id: int, path: bytes) -> Known | None:
         """The document at one path."""

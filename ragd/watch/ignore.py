@@ -52,7 +52,8 @@ class IgnoreSettings:
 class FolderRules:
     """The rules that hold for the entries of one folder; `levels` are (length of the prefix to cut, patterns).
 
-    `proofs` counts the scans that found every document of the folder to pass these very rules.
+    `proof` is what a scan leaves here after it found listing and catalog equal under these very rules: the digests
+    of both. `wanted` is how many files that were.
     """
 
     prefix: bytes
@@ -60,7 +61,8 @@ class FolderRules:
     include: Patterns | None
     state_folder: bytes
     use_defaults: bool
-    proofs: int = 0
+    proof: tuple[int, int] | None = None
+    wanted: int = 0
 
     def ignores(self, name: bytes, is_folder: bool) -> bool:
         """Whether the entry `name` of this folder is left out (a folder: with all that is in it)."""

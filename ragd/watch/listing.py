@@ -20,6 +20,10 @@ class Listing:
     others: list[os.DirEntry[bytes]]
     error: OSError | None = None
 
+    def digest(self) -> int:
+        """A number that changes when any name or mark does (or their order: then all is compared once more)."""
+        return hash((tuple(self.marks), tuple(self.marks.values())))
+
 
 def listing(path: bytes) -> Listing:
     """Lists the folder at `path`. Raises OSError when it cannot be listed."""

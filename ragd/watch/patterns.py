@@ -91,11 +91,8 @@ def _fits_itself(regex: re.Pattern[bytes], path: bytes, is_folder: bool) -> bool
     """Whether the pattern names this path, rather than only a folder above it."""
     if regex.pattern == _PARENT_OF_ALL:
         return is_folder
+    if "ps_d" not in regex.groupindex:
+        return regex.search(path) is not None  # `a/**` is all that is in `a`, but not `a`
     target = path + b"/" if is_folder else path
     match = regex.search(target)
-    if match is None:
-        return False
-    if "ps_d" not in regex.groupindex:
-        return True
-    end = match.end("ps_d")
-    return end in (-1, len(target))
+    return match is not None and match.end("ps_d") in (-1, len(target))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Protocol
 
 from ragd.domain.changes import Known, Observation, Presence
@@ -24,8 +24,11 @@ class KnownFiles(Protocol):
         """(name, `Stat.mark`) of the documents directly in one folder; -1 for a failed one that has no hash."""
         ...
 
-    def known_folders(self, root_id: int, below: bytes = b"") -> Iterable[bytes]:
-        """Folders that hold a document, at or below one folder (empty: all)."""
+    def known_digests(self, root_id: int, below: bytes = b"") -> Mapping[bytes, int]:
+        """A digest of the rows of each folder that holds a document, at or below one folder (empty: all).
+
+        Equal digests of a folder mean equal rows.
+        """
         ...
 
     def known_path(self, root_id: int, path: bytes) -> Known | None:
@@ -71,14 +74,14 @@ class Scan:
         self._root_id, self._root, self._rules, self._known = root_id, root, rules, known
         self._max_file_bytes, self._defer = max_file_bytes, defer
         self._found: list[Observation] = []
-        # Only documents that are known can be missing under one name and present under another.
-        self._tracks_moves = known.document_count(root_id) > 0
+        self._digests: Mapping[bytes, int] = {}
 
     def steps(self) -> Iterator[list[Observation]]:
         """The walk, in small steps; each gives what it found to differ (often nothing)."""
+        self._digests = self._known.known_digests(self._root_id, self.top)
         if self._may_enter(self.top):
             yield from self._walk(self.top)
-        for folder in list(self._known.known_folders(self._root_id, self.top)):
+        for folder in self._digests:
             if folder in self.folders or self._is_unlisted(folder):
                 continue
             if self._may_enter(folder):
@@ -115,41 +118,35 @@ class Scan:
                 self._unlistable(folder, found.error)
             self.folders.add(folder)
             rules = self._rules.enter(folder, above, found.marks)
-            known = dict(self._known.known_marks(self._root_id, folder))
-            ignored = self._sift(found, rules, known, stack)
-            self.files += len(found.marks)
-            # Nearly every folder of a rescan ends at this one comparison.
-            if known == found.marks:
-                rules.proofs += 1
-            else:
-                yield from self._compare(folder, found.marks, known, ignored)
+            yield from self._judge(folder, found, rules, stack)
             if self._found or len(self.folders) % _QUIET_FOLDERS == 0:
                 yield self._taken()
         yield self._taken()
 
-    def _sift(
-        self,
-        found: Listing,
-        rules: FolderRules,
-        known: dict[bytes, int],
-        stack: list[tuple[bytes, FolderRules | None]],
-    ) -> list[bytes]:
-        """Puts folders on the stack, links and special files beside the files; takes out what is ignored."""
-        marks = found.marks
-        # Twice, because what was told before the first proof may have been committed after it.
-        is_proven = rules.proofs >= 2
-        ignored = [] if is_proven and known == marks else rules.ignored_files(marks)
-        for entry in found.others:
-            name = entry.name
-            if not entry.is_dir(follow_symlinks=False):
-                marks[name] = _LOOK_CLOSELY
-                if rules.ignores(name, is_folder=False):
-                    ignored.append(name)
-            elif not rules.ignores(name, is_folder=True):
-                stack.append((rules.prefix + name, rules))
+    def _judge(
+        self, folder: bytes, found: Listing, rules: FolderRules, stack: list[tuple[bytes, FolderRules | None]]
+    ) -> Iterator[list[Observation]]:
+        """Walks on to the folders in a folder, and compares its files unless nothing changed since they were equal."""
+        odd = [entry.name for entry in found.others if not entry.is_dir(follow_symlinks=False)]
+        if len(odd) < len(found.others):
+            names = (entry.name for entry in found.others if entry.is_dir(follow_symlinks=False))
+            stack += [(rules.prefix + name, rules) for name in names if not rules.ignores(name, is_folder=True)]
+        proof = None
+        if not odd and found.error is None:
+            proof = (self._digests.get(folder, 0), found.digest())
+            if rules.proof == proof:
+                self.files += rules.wanted
+                return
+        marks = found.marks | dict.fromkeys(odd, _LOOK_CLOSELY)
+        ignored = rules.ignored_files(marks)
         for name in ignored:
             del marks[name]
-        return ignored
+        self.files += len(marks)
+        known = dict(self._known.known_marks(self._root_id, folder))
+        rules.proof = proof if known == marks else None
+        rules.wanted = len(marks)
+        if known != marks:
+            yield from self._compare(folder, marks, known, ignored)
 
     def _compare(
         self, folder: bytes, marks: dict[bytes, int], known: dict[bytes, int], ignored: list[bytes]
@@ -181,14 +178,14 @@ class Scan:
                 is_same = known.is_failed if seen.problem else known.content_hash is not None
                 if is_same:
                     return
-        elif self._tracks_moves:
+        elif self._digests:
             self.new_identities.add((stat.size_bytes, stat.mtime_ns, stat.inode))
         if not seen.problem:
             if self._defer(path, stat):
                 self.deferred += 1
                 return
             seen = with_hash(self._root, seen)
-            if not is_known and self._tracks_moves and seen.content_hash is not None:
+            if not is_known and self._digests and seen.content_hash is not None:
                 self.new_hashes.add(seen.content_hash)
         if seen.presence is Presence.PRESENT:
             self._found.append(seen)

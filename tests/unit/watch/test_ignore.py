@@ -7,7 +7,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from ragd.watch.ignore import IgnoreRules, IgnoreSettings
@@ -111,6 +111,7 @@ LINES = [
 ]  # fmt: skip
 
 
+@example(top=[], middle=["a/**", "!a/**/c.x"], deep=[])
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     top=st.lists(st.sampled_from(LINES), max_size=5),

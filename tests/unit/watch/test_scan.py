@@ -279,3 +279,39 @@ def test_a_file_that_changes_while_it_is_read_has_no_hash(root: Path, monkeypatc
     assert seen.content_hash is None
     assert seen.stat is not None
     assert seen.stat.size_bytes > 3
+
+
+def test_a_folder_proven_equal_is_compared_again_when_either_side_changes(root: Path, catalog: FolderCatalog) -> None:
+    raw = os.fsencode(root)
+    rules = IgnoreRules(raw, IgnoreSettings())
+
+    def again() -> Scan:
+        return Scan(1, raw, rules, catalog, LIMIT)
+
+    index(root, catalog)
+    for _ in range(3):
+        one = again()
+        assert (found(one), one.missing, one.files) == ({}, [], 3)
+    rules_before = rules.at(b"a")
+    assert rules_before is not None
+    assert rules_before.proof is not None
+    (root / "a" / "two.md").write_text("two, changed")
+    assert set(found(again())) == {b"a/two.md"}
+    (root / "a" / "two.md").write_text("two")
+    index(root, catalog)
+    found(again())
+    del catalog.documents[b"a/two.md"]
+    assert set(found(again())) == {b"a/two.md"}
+    (root / "a" / ".ragdignore").write_text("two.md\n")
+    index(root, catalog)
+    one = again()
+    assert (found(one), one.ignored, one.files) == ({}, [], 2)
+
+
+def test_a_file_of_two_names_swapped_is_noticed(root: Path, catalog: FolderCatalog) -> None:
+    (root / "uno.md").write_text("uno")
+    index(root, catalog)
+    (root / "one.md").rename(root / "x")
+    (root / "uno.md").rename(root / "one.md")
+    (root / "x").rename(root / "uno.md")
+    assert set(found(scan(root, catalog))) == {b"one.md", b"uno.md"}
