@@ -7,6 +7,7 @@ import re
 import shlex
 import tomllib
 from collections.abc import Iterator
+from functools import cache
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -69,9 +70,15 @@ def test_a_command_that_does_not_exist_would_be_noticed() -> None:
             known(words)
 
 
+@cache
+def ragd() -> object:
+    """The whole command line."""
+    return typer.main.get_command(build())
+
+
 def known(words: list[str]) -> None:
     """Fails when the words are no command line of ragd."""
-    command = typer.main.get_command(build())
+    command: Any = ragd()
     options = {name for parameter in command.params for name in parameter.opts}
     at = 0
     while at < len(words):
