@@ -14,6 +14,7 @@ from ragd.cli.options import AsJson, Collections, ConfigFile, Limit, StateFolder
 from ragd.cli.session import configuration, daemon_or_snapshot, screen, show_json
 from ragd.cli.terminal import Terminal, clip, columns, one_line, safe
 from ragd.cli.when import moment
+from ragd.domain.errors import BadRequest
 
 
 class Mode(StrEnum):
@@ -75,6 +76,8 @@ def search(
     """
     now = time.time()
     asked = " ".join(query)
+    if not asked.strip():
+        raise BadRequest("the query is empty", hint="say what to search for")
     with daemon_or_snapshot(configuration(ctx, config, state)) as answering:
         answer = answering.search(
             q=asked,

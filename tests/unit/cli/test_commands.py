@@ -195,3 +195,10 @@ def test_an_option_after_the_command_wins_over_one_before_it(ragd: Any, backend:
     elsewhere = ragd("status", "--state", str(tmp_path / "elsewhere"))
     assert elsewhere.exit_code == 4
     assert "elsewhere holds no index yet" in elsewhere.stderr
+
+
+def test_an_empty_query_is_refused_before_anyone_is_asked(ragd: Any, backend: Any) -> None:
+    result = ragd("search", " ", "")
+    assert result.exit_code == 2
+    assert "the query is empty" in result.stderr or "the query is empty" in str(result.exception)
+    assert backend.asked == []
