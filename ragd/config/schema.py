@@ -163,7 +163,13 @@ class Workers(Section):
         default=1, ge=0, le=256, description="Processes that read and split files; 0 leaves it to others."
     )
     embed: int = Field(default=1, ge=0, le=256, description="Processes that run the encoder; 0 leaves it to others.")
-    nice: int = Field(default=10, ge=0, le=19, description="How far workers stand back for other programs (0 to 19).")
+    nice: int = Field(
+        default=10,
+        ge=0,
+        le=19,
+        description="How far embed workers stand back for other programs (0 to 19); extract workers half as far, "
+        "so that words come before meaning.",
+    )
 
 
 class Index(Section):

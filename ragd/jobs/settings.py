@@ -17,7 +17,7 @@ from ragd.jobs.payload import decode, encode
 class WorkerSettings:
     """Plain values and no secret: an endpoint's key reaches a worker by its environment only.
 
-    `nice` (0 to 19) is how far workers stand back for other programs.
+    `nice` (0 to 19) is how far embed workers stand back for other programs; extract workers half as far.
     """
 
     limits: ReadLimits
