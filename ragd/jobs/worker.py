@@ -24,6 +24,7 @@ __all__ = ["API_KEY_VARIABLE", "Ending", "WorkerOptions", "run_worker", "worker_
 
 API_KEY_VARIABLE: Final = "RAGD_EMBED__API_KEY"
 _LOOK_S: Final = 1.0
+_AUTOGROUP: Final = Path("/proc/self/autogroup")
 _LOG = logging.getLogger("ragd.jobs")
 
 
@@ -45,7 +46,7 @@ def worker_main(kind: str, redis_url: str, models: Path, *, api_key: str = "", b
     while ending is Ending.SETTINGS_CHANGED:
         settings, revision = _awaited(broker)
         # Reading is short and its words are waited for: it stands back half as far as encoding, which takes every core.
-        _stand_back(settings.nice if kind == "embed" else settings.nice // 2)
+        stand_back(settings.nice if kind == "embed" else settings.nice // 2)
         options = WorkerOptions("", revision, tell_trouble(queues, kind), burst)
         with _tools(kind, queues, settings, models, api_key, options.stopping.is_set) as handlers:
             ending = run_worker(kind, broker, handlers, options)
@@ -53,9 +54,15 @@ def worker_main(kind: str, redis_url: str, models: Path, *, api_key: str = "", b
     return 0
 
 
-def _stand_back(nice: int) -> None:
+def stand_back(nice: int) -> None:
+    """Lets other programs and the daemon go first, as far as `nice` (0 to 19) says and the system allows."""
     with suppress(OSError):  # not allowed here: then at the usual priority
         os.nice(max(0, nice - os.nice(0)))
+    if os.getsid(0) == os.getpid():
+        # Where Linux groups processes by session, niceness counts within the group only; a session that is ours alone
+        # stands back as a whole.
+        with suppress(OSError):
+            _AUTOGROUP.write_text(str(nice), encoding="ascii")
 
 
 def _awaited(broker: Broker, sleep: Callable[[float], None] = time.sleep) -> tuple[WorkerSettings, bytes]:

@@ -173,7 +173,7 @@ class _ChildProcess:
                 stdin=child_in,
                 stdout=child_out,
                 stderr=self._stderr,
-                start_new_session=True,
+                process_group=0,  # to be killed as a whole; in its worker's session, which stands back for others
                 env=os.environ | _ENVIRONMENT,
             )
         finally:

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -29,6 +31,19 @@ def test_a_kind_of_worker_that_does_not_exist_is_named(tmp_path: Path) -> None:
 def test_a_redis_that_is_away_ends_the_start(tmp_path: Path) -> None:
     with pytest.raises(BrokerUnavailable, match=r"redis://127\.0\.0\.1:1/0 cannot be used"):
         worker_main("extract", "redis://127.0.0.1:1/0", tmp_path)
+
+
+@pytest.mark.skipif(not Path("/proc/self/autogroup").exists(), reason="no scheduling groups by session here")
+def test_a_worker_stands_back_as_a_process_and_as_a_session_but_never_for_a_session_of_others() -> None:
+    tell = (
+        "import os; from ragd.jobs.worker import stand_back; stand_back(7);"
+        "print(os.nice(0), 'nice 7' in open('/proc/self/autogroup').read())"
+    )
+    for own_session in (True, False):
+        told = subprocess.run(
+            [sys.executable, "-c", tell], start_new_session=own_session, capture_output=True, text=True, check=True
+        )
+        assert told.stdout.split() == ["7", str(own_session)]
 
 
 def test_an_extract_worker_reads_real_files(
