@@ -24,7 +24,7 @@ check: $(READY) ## The fast loop: lint, types, layers, unit tests
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check -q .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports >.build/imports.log || { cat .build/imports.log; exit 1; }
-	@$(BIN)/python -m pytest tests/unit tests/docs tests/architecture
+	@$(BIN)/python -m pytest -m "not slow" tests/unit tests/docs tests/architecture
 
 setup: $(READY) ## Create .venv from requirements.lock and install ragd into it
 

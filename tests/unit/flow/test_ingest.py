@@ -242,6 +242,7 @@ STEPS = st.one_of(
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(STEPS, max_size=25))
 def test_whatever_happens_the_index_equals_the_folder_in_the_end(worlds: Any, steps: list[tuple[Any, ...]]) -> None:

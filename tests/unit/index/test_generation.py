@@ -198,6 +198,7 @@ TestAnyCommits = AnyCommits.TestCase
 TestAnyCommits.settings = settings(max_examples=30, stateful_step_count=20, deadline=None)
 
 
+@pytest.mark.slow
 def test_searches_beside_a_busy_writer_never_crash_and_never_meet_a_removed_row() -> None:
     # In a process of its own: a mistake here would be a segmentation fault.
     script = Path(__file__).with_name("beside.py")

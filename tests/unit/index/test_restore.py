@@ -123,6 +123,7 @@ commits = st.lists(
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=25, deadline=None)
 @given(history=commits)
 def test_any_history_of_commits_snapshots_and_kills_ends_equal_to_the_catalog(

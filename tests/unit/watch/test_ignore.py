@@ -111,6 +111,7 @@ LINES = [
 ]  # fmt: skip
 
 
+@pytest.mark.slow
 @example(top=[], middle=["a/**", "!a/**/c.x"], deep=[])
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(

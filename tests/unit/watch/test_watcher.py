@@ -249,6 +249,7 @@ def test_what_was_mounted_in_the_root_and_is_not_any_more_is_kept(tmp_path: Path
     desk.watcher.close()
 
 
+@pytest.mark.slow
 def test_while_the_broker_is_away_nothing_is_lost_and_nothing_piles_up(desk: Desk) -> None:
     for number in range(2000):
         desk.write(f"{number}.md", str(number))
