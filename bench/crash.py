@@ -166,25 +166,26 @@ class Arena:
         return launch([self._folder], self._state, environment=self._environment, errors=self._errors)
 
     def _kill_daemon(self, *, again: bool) -> None:
-        self._end_daemon()
-        killed_at = time.monotonic()
+        killed_at, children = self._end_daemon()
         if again:
             time.sleep(self._random.uniform(0.0, 2.0))
-            self._end_daemon()
-            killed_at = time.monotonic()
+            killed_at, more = self._end_daemon()
+            children += more
         self.search_until_answered()
         self.tally.back_s.append(time.monotonic() - killed_at)
+        _, alive = psutil.wait_procs(children, timeout=2.0)
+        self.tally.orphans += len(alive)
 
-    def _end_daemon(self) -> None:
-        """Kill -9, and at once the next one; whatever lives on of the first is an orphan."""
+    def _end_daemon(self) -> tuple[float, list[psutil.Process]]:
+        """Kill -9, and at once the next one; returns when that was and the children of the first."""
         children = psutil.Process(self._daemon.process.pid).children(recursive=True)
+        killed_at = time.monotonic()
         self._daemon.process.kill()
         self._daemon.process.wait()
         self._daemon.client.close()
         self.tally.kills["daemon"] += 1
         self._daemon = self._launched()
-        _, alive = psutil.wait_procs(children, timeout=2.0)
-        self.tally.orphans += len(alive)
+        return killed_at, children
 
     def _kill_child(self, target: str) -> None:
         deadline = time.monotonic() + 60.0
