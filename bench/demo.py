@@ -205,7 +205,7 @@ def play(screen: Screen, env: dict[str, str]) -> None:
     """The whole demo. Raises DemoFailed at the first step that does not show what it must."""
     for step in BEFORE:
         perform(step, screen, env)
-    screen.show("\n# Start the daemon. The first start makes the model ready, which takes some seconds.")
+    screen.show("\n# Start the daemon. The first start makes the model ready, once.")
     screen.show(f"{PROMPT}{START} &")
     daemon = Daemon(env)
     try:

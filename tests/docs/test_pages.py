@@ -109,6 +109,7 @@ def test_the_recording_is_the_demo() -> None:
     assert shown == commands(), "record it anew: python -m bench.demo --record docs/tutorial/first-five-minutes.txt"
     assert "/tmp" not in recording
     assert "all searchable: " in recording
+    assert "tutorial/first-five-minutes.txt" in (ROOT / "docs/.ragdignore").read_text(encoding="utf-8")
 
 
 def test_the_plugin_of_the_guide_reads_subtitles() -> None:
