@@ -21,6 +21,7 @@ from ragd.flow.ingest import Ingest, Tables
 from ragd.flow.offline import Offline
 from ragd.index.generation import Generation
 from ragd.index.restore import restore
+from ragd.index.snapshot import discard_snapshots
 from ragd.plan.sandbox import Sandbox
 
 
@@ -128,6 +129,8 @@ def build(
         index_policy(config),
         progress=progress,
     )
+    if restored.refused:
+        discard_snapshots(places.generation(generation_id))
     roots = {root.id: root.path for root in tables.documents.set_roots(configured_roots(config))}
     dispatch = Dispatch(
         tables.documents,

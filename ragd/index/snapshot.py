@@ -70,6 +70,16 @@ def kept_sequences(folder: Path) -> tuple[int, ...]:
     return tuple(manifest.sequence for _, manifest in _readable(folder))
 
 
+def discard_snapshots(folder: Path) -> None:
+    """Removes every snapshot in `folder`: after some were refused, none may be met again by a catalog that moved on.
+
+    A snapshot of a future that a power cut took back would look right once the catalog has counted as far again.
+    """
+    for path in _numbered(folder):
+        shutil.rmtree(path)
+    _remove_unfinished(folder)
+
+
 def load_newest(folder: Path, space: EmbeddingSpace, policy: IndexPolicy) -> Loaded:
     """The newest good snapshot of `space` in `folder`, to be read as it is: nothing in the folder changes.
 

@@ -1,0 +1,90 @@
+"""Building the parts of a daemon over a state folder that has seen something."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from ragd.app import App, Model, build
+from ragd.config.schema import Collection, Config
+from ragd.domain.changes import Observation, Presence
+from ragd.domain.documents import Extraction, Piece, Stat
+from ragd.domain.index import EmbeddingSpace, EncoderSpec, Vectors
+from ragd.domain.work import EmbedResult, ExtractResult, SplitPolicy
+from ragd.index.snapshot import kept_sequences, write_snapshot
+from ragd.testing.fakes import MemoryOutbox
+
+SPACE = EmbeddingSpace("c" * 16, 4, "tiny", 16)
+
+
+class Constant:
+    """An encoder for which everything means the same."""
+
+    space = SPACE
+
+    def encode(self, texts: Sequence[str]) -> Vectors:
+        return np.full((len(texts), 4), 0.5, np.float32)
+
+    def encode_query(self, text: str) -> Vectors:
+        return np.full(4, 0.5, np.float32)
+
+    def close(self) -> None:
+        pass
+
+
+def opened(state: Path) -> tuple[App, MemoryOutbox]:
+    config = Config.model_validate(
+        {"state": state, "collections": (Collection(name="notes", folders=(state / "kb",)),)}
+    )
+    model = Model(EncoderSpec(), Constant(), SplitPolicy("", 1, 16), "reader 1")
+    outbox = MemoryOutbox()
+    return build(config, model, outbox, recheck=lambda _root, _path: None), outbox
+
+
+def add(app: App, outbox: MemoryOutbox, name: bytes) -> None:
+    """One document of one chunk goes the whole way."""
+    (root_id,) = app.roots
+    stat = Stat(1, 2, 3, 4)
+    app.ingest.observe(root_id, [Observation(name, Presence.PRESENT, stat, name.ljust(16), fresh=True)])
+    (item,) = outbox.extracts.pop().items
+    text = f"the text of {name.decode()}"
+    extraction = Extraction(name.ljust(16), "txt", "", stat, len(text), (Piece(text, "", 0, len(text)),))
+    app.ingest.commit_text([ExtractResult(item.document_id, item.version, extraction)], 1.0)
+    batch = outbox.embeds.pop()
+    vectors = np.full((1, 4), 0.5, np.float16)
+    app.ingest.commit_vectors(EmbedResult(batch.id, batch.generation, batch.chunk_ids, vectors, 0.0, 1))
+
+
+def test_a_state_folder_opens_with_what_it_held(tmp_path: Path) -> None:
+    app, outbox = opened(tmp_path)
+    add(app, outbox, b"a.txt")
+    write_snapshot(app.places.generation(app.generation_id), SPACE, app.index)
+    add(app, outbox, b"b.txt")
+    app.close()
+    again, _ = opened(tmp_path)
+    assert len(again.index) == 2
+    assert again.restored.startswith("snapshot, 1 replayed")
+    again.close()
+
+
+def test_snapshots_of_a_future_that_a_power_cut_took_back_are_thrown_away(tmp_path: Path) -> None:
+    app, outbox = opened(tmp_path)
+    add(app, outbox, b"a.txt")
+    past = (tmp_path / "catalog.db").read_bytes(), (tmp_path / "catalog.db-wal").read_bytes()
+    add(app, outbox, b"b.txt")
+    folder = app.places.generation(app.generation_id)
+    write_snapshot(folder, SPACE, app.index)
+    app.close()
+    (tmp_path / "catalog.db").write_bytes(past[0])
+    (tmp_path / "catalog.db-wal").write_bytes(past[1])
+    again, outbox = opened(tmp_path)
+    assert "newer than the catalog" in again.restored
+    assert kept_sequences(folder) == ()
+    add(again, outbox, b"c.txt")
+    again.close()
+    last, _ = opened(tmp_path)
+    assert last.index.ids().tolist() == last.reader.replay.live_ids(last.generation_id).tolist()
+    assert len(last.index) == 2
+    last.close()
