@@ -13,6 +13,7 @@ class Receipts:
 
     def __init__(self, store: Store) -> None:
         self._db = store.connection
+        self.begin()
 
     def open(self, root_id: int, observation: Observation, document_id: int, action: str, now: float) -> int:
         """A change was planned; an earlier one of the same document that is under way is superseded. Returns its id."""
@@ -34,28 +35,44 @@ class Receipts:
         ).fetchone()
         return int(row[0])
 
-    def text(self, document_id: int, content_id: int, extracted_at: float | None, new_chars: int, now: float) -> None:
-        """The document's words are searchable."""
-        self._db.execute(
-            "UPDATE receipts SET content_id = ?, extracted_at = ?, text_searchable_at = ?, new_chars = ?"
-            " WHERE document_id = ? AND outcome = 'pending'",
-            (content_id, extracted_at, now, new_chars, document_id),
+    def text(self, document_id: int, content_id: int, extracted_at: float | None, new_chars: int) -> None:
+        """The document's words become searchable with this transaction."""
+        rows = self._db.execute(
+            "UPDATE receipts SET content_id = ?, extracted_at = ?, new_chars = ?"
+            " WHERE document_id = ? AND outcome = 'pending' RETURNING id",
+            (content_id, extracted_at, new_chars, document_id),
         )
+        self._by_words += [row[0] for row in rows]
 
-    def searchable(self, content_ids: Iterable[int], now: float) -> None:
-        """Every chunk of these contents has its vector in the index."""
+    def searchable(self, content_ids: Iterable[int]) -> None:
+        """With this transaction every chunk of these contents has its vector."""
+        for content_id in content_ids:
+            rows = self._db.execute(
+                "UPDATE receipts SET outcome = 'searchable' WHERE content_id = ? AND outcome = 'pending' RETURNING id",
+                (content_id,),
+            )
+            self._by_meaning += [row[0] for row in rows]
+
+    def close(self, document_id: int, outcome: str) -> None:
+        """The change ends another way with this transaction: `deleted` or `failed`."""
+        rows = self._db.execute(
+            "UPDATE receipts SET outcome = ? WHERE document_id = ? AND outcome = 'pending' RETURNING id",
+            (outcome, document_id),
+        )
+        self._by_meaning += [row[0] for row in rows if outcome == "deleted"]
+
+    def stamp(self, now: float) -> None:
+        """Gives what was told since `begin` its time: the last thing in a transaction, so that no step looks early."""
         self._db.executemany(
-            "UPDATE receipts SET outcome = 'searchable', searchable_at = ?"
-            " WHERE content_id = ? AND outcome = 'pending'",
-            [(now, content_id) for content_id in content_ids],
+            "UPDATE receipts SET text_searchable_at = ? WHERE id = ?", [(now, i) for i in self._by_words]
         )
+        self._db.executemany("UPDATE receipts SET searchable_at = ? WHERE id = ?", [(now, i) for i in self._by_meaning])
+        self.begin()
 
-    def close(self, document_id: int, outcome: str, now: float) -> None:
-        """The change ended another way: `deleted` or `failed`."""
-        self._db.execute(
-            "UPDATE receipts SET outcome = ?, searchable_at = ? WHERE document_id = ? AND outcome = 'pending'",
-            (outcome, now if outcome == "deleted" else None, document_id),
-        )
+    def begin(self) -> None:
+        """Forgets what a transaction that was rolled back told."""
+        self._by_words: list[int] = []
+        self._by_meaning: list[int] = []
 
     def trim(self, keep: int) -> None:
         """Keeps the newest `keep` receipts, and whatever is still under way."""

@@ -83,7 +83,7 @@ class Ingest:
         if changes:
             with self.committing:
                 with self._tables.store.transaction():
-                    self._tables.contents.forget_references()
+                    self._begin()
                     for change in changes:
                         self._plan(root_id, change)
                     delta = self._settle(fresh=any(c.observation.fresh for c in changes))
@@ -96,7 +96,7 @@ class Ingest:
         fresh = False
         with self.committing:
             with self._tables.store.transaction():
-                self._tables.contents.forget_references()
+                self._begin()
                 for result in results:
                     row = self._tables.documents.row(result.document_id)
                     if row is None or row.version != result.version:
@@ -121,13 +121,15 @@ class Ingest:
         tables = self._tables
         with self.committing:
             with tables.store.transaction() as db:
+                self._begin()
                 enter, complete = tables.vectors.put(result.generation, result.chunk_ids, result.vectors)
-                tables.receipts.searchable(complete, self._clock())
+                tables.receipts.searchable(complete)
                 for name, amount in (("encoded_chars", result.encoded_chars), ("encode_s", result.encode_s)):
                     db.execute(
                         "INSERT INTO facts VALUES (?, ?) ON CONFLICT DO UPDATE SET value = value + excluded.value",
                         (name, amount),
                     )
+                tables.receipts.stamp(self._clock())
             if enter and result.generation == self._generation:
                 position = {chunk_id: at for at, chunk_id in enumerate(result.chunk_ids)}
                 rows = [position[chunk_id] for chunk_id in enter]
@@ -147,6 +149,7 @@ class Ingest:
         if exhausted:
             with self.committing:
                 with tables.store.transaction():
+                    self._begin()
                     for row in exhausted:
                         self._fail(
                             row, "reading it ended several workers", "look at the file; `ragd retry` tries again"
@@ -201,7 +204,7 @@ class Ingest:
                     tables.receipts.open(root_id, seen, row_or_none.id, change.action, now)
                     self._release(row_or_none)
                     tables.documents.delete(row_or_none.id)
-                    tables.receipts.close(row_or_none.id, "deleted", now)
+                    tables.receipts.close(row_or_none.id, "deleted")
             case Action.FAIL:
                 row = tables.documents.put(root_id, seen, "failed")
                 tables.receipts.open(root_id, seen, row.id, change.action, now)
@@ -216,26 +219,32 @@ class Ingest:
 
     def _attach(self, row: Row, content: Content, stat: Stat, content_hash: bytes, extracted_at: float | None) -> None:
         tables = self._tables
-        now = self._clock()
         if row.content_id != content.id:
             tables.contents.acquire(content.id)
             self._release(row)
         tables.documents.set_content(row.id, content.id, stat, content_hash)
-        tables.receipts.text(row.id, content.id, extracted_at, content.new_chars, now)
+        tables.receipts.text(row.id, content.id, extracted_at, content.new_chars)
         if content.missing == 0:
-            tables.receipts.searchable([content.id], now)
+            tables.receipts.searchable([content.id])
 
     def _fail(self, row: Row, reason: str, hint: str) -> None:
         self._release(row)
         self._tables.documents.fail(row.id, reason, hint)
-        self._tables.receipts.close(row.id, "failed", self._clock())
+        self._tables.receipts.close(row.id, "failed")
 
     def _release(self, row: Row) -> None:
         if row.content_id is not None:
             self._tables.contents.release(row.content_id)
 
+    def _begin(self) -> None:
+        # What a transaction before this one collected was rolled back with it.
+        self._tables.contents.forget_references()
+        self._tables.receipts.begin()
+
     def _settle(self, *, fresh: bool) -> IndexDelta:
-        return self._tables.contents.settle((self._generation,), fresh=fresh)
+        delta = self._tables.contents.settle((self._generation,), fresh=fresh)
+        self._tables.receipts.stamp(self._clock())
+        return delta
 
     def _apply(self, delta: IndexDelta) -> None:
         if not (delta.enter or delta.leave):

@@ -231,6 +231,17 @@ def test_new_readers_or_limits_read_again_what_others_made_or_failed(world: Any)
     assert {item.path for item in documents.pending(10)} == {b"a.txt", b"b.txt"}
 
 
+def test_a_receipt_has_the_time_of_every_step_in_their_order(world: Any) -> None:
+    world.write(b"a.txt", "one\n\ntwo")
+    world.extract()
+    world.embed()
+    (found,) = world.reader.overview.receipts()["receipts"]
+    steps = ("seen_at", "stable_at", "planned_at", "extracted_at", "text_searchable_at", "searchable_at")
+    times = [found[step] for step in steps]
+    assert times == sorted(times)
+    assert found["text_searchable_at"] < found["searchable_at"]
+
+
 PATHS = st.sampled_from([b"a.txt", b"b.txt", b"sub/c.txt", b"sub/d.txt"])
 PARAGRAPHS = st.lists(st.sampled_from(["alpha", "beta", "gamma", "delta", "broken"]), max_size=5)
 STEPS = st.one_of(
