@@ -32,10 +32,14 @@ class IndexJobs:
 
     def commit_text(self, batch_id: str, results: Sequence[ExtractResult], extracted_at: float) -> None:
         """Files were read."""
+        if self._is_strange(batch_id):
+            return
         self._ingest.commit_text(results, extracted_at)
 
     def commit_vectors(self, result: EmbedResult) -> None:
         """Chunks were embedded."""
+        if self._is_strange(result.batch_id):
+            return
         self._ingest.commit_vectors(result)
         self.encoder_problem = ""
 
@@ -52,3 +56,10 @@ class IndexJobs:
     def tick(self) -> None:
         """Time for periodic work."""
         self._tick()
+
+    def _is_strange(self, batch_id: str) -> bool:
+        # Numbers of documents and chunks mean nothing in another catalog, or in this one put back from a copy.
+        if self._dispatch.knows(batch_id):
+            return False
+        _LOG.info("answer_ignored batch=%s", batch_id)
+        return True

@@ -86,12 +86,16 @@ class Dispatch:
             sum(len(batch.chunks) for batch in self._embedding.values()),
         )
 
-    def extracted(self, document_ids: Iterable[int]) -> None:
-        """These documents came back."""
-        gone = set(document_ids)
+    def knows(self, batch_id: str) -> bool:
+        """True while an answer to this batch is awaited: one of another daemon, or of before a restart, is not."""
+        return batch_id in self._extracting or batch_id in self._embedding
+
+    def extracted(self, answered: Iterable[tuple[int, int]]) -> None:
+        """These documents came back, each in the version given; a newer one that was sent since stays out."""
+        done = set(answered)
         for batch_id, batch in list(self._extracting.items()):
-            for document_id in gone & batch.documents.keys():
-                del batch.documents[document_id]
+            for document_id, _ in done & batch.documents.items():
+                batch.documents.pop(document_id)
             if not batch.documents:
                 del self._extracting[batch_id]
 

@@ -111,7 +111,7 @@ class Ingest:
                         self._fail(row, result.reason, result.hint)
                 delta = self._settle(fresh=fresh)
             self._apply(delta)
-        self._dispatch.extracted(r.document_id for r in results)
+        self._dispatch.extracted((r.document_id, r.version) for r in results)
         self._dispatch.step()
         for row in again:
             self._recheck(row.root_id, row.path)

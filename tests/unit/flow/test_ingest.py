@@ -242,6 +242,21 @@ def test_a_receipt_has_the_time_of_every_step_in_their_order(world: Any) -> None
     assert found["text_searchable_at"] < found["searchable_at"]
 
 
+def test_an_answer_for_an_older_version_leaves_the_newer_one_in_flight(world: Any) -> None:
+    world.write(b"a.txt", "old")
+    stale = world.outbox.extracts.pop(0)
+    world.write(b"a.txt", "new")
+    newer = world.outbox.extracts.pop(0)
+    world.outbox.extracts.append(stale)
+    world.extract(1)
+    assert world.dispatch.knows(newer.id)
+    assert not world.dispatch.knows(stale.id)
+    assert not world.outbox.extracts
+    world.outbox.extracts.append(newer)
+    world.work()
+    assert world.live_texts() == {"new"}
+
+
 PATHS = st.sampled_from([b"a.txt", b"b.txt", b"sub/c.txt", b"sub/d.txt"])
 PARAGRAPHS = st.lists(st.sampled_from(["alpha", "beta", "gamma", "delta", "broken"]), max_size=5)
 STEPS = st.one_of(
