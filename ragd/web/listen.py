@@ -27,12 +27,16 @@ def unix_listener(path: Path) -> socket.socket:
             hint="set http.socket to a shorter path, or move the state folder",
         )
     _clear(path)
+    # Made under another name of the same length, and renamed: whoever sees the path is answered.
+    unseen = path.with_name(("_" if path.name.startswith("-") else "-") + path.name[1:])
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
-        listener.bind(os.fsencode(path))
+        unseen.unlink(missing_ok=True)
+        listener.bind(os.fsencode(unseen))
         # Nobody can connect before listen, so the mode is never wider than this for a client.
-        path.chmod(0o600)
+        unseen.chmod(0o600)
         listener.listen(socket.SOMAXCONN)
+        unseen.rename(path)
     except OSError as error:
         listener.close()
         raise PathInvalid(
