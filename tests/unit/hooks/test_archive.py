@@ -25,7 +25,8 @@ def test_an_honest_archive_opens() -> None:
 
 
 def test_a_small_archive_of_blanks_is_no_bomb() -> None:
-    archive.open_archive(zipped({"blank.xml": b" " * 5_000_000})).close()
+    with archive.open_archive(zipped({"blank.xml": b" " * 5_000_000})) as opened:
+        assert opened.namelist() == ["blank.xml"]
 
 
 @pytest.mark.parametrize("depth", [0, 1, 2])
