@@ -8,7 +8,7 @@ from importlib.resources import files
 
 from ragd.domain.errors import StateCorrupt, StateNewer
 
-FORMAT = 1
+FORMAT = 2
 """The state folder's format number, kept in SQLite's user_version."""
 
 _STEPS: dict[int, Callable[[sqlite3.Connection], None]] = {}

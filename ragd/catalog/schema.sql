@@ -1,4 +1,4 @@
--- Format 1 of catalog.db. Times are Unix seconds (REAL) unless a name ends in _ns.
+-- Format 2 of catalog.db. Times are Unix seconds (REAL) unless a name ends in _ns.
 
 CREATE TABLE facts (name TEXT PRIMARY KEY, value) WITHOUT ROWID;
 
@@ -84,7 +84,9 @@ CREATE TABLE generations (
   model TEXT NOT NULL,
   max_tokens INTEGER NOT NULL,
   created_at REAL NOT NULL,
-  serving INTEGER NOT NULL DEFAULT 0
+  serving INTEGER NOT NULL DEFAULT 0,
+  state TEXT NOT NULL DEFAULT 'live',  -- live: gets every change (serving, filling or kept for a rollback); retired: drops away
+  spec TEXT NOT NULL DEFAULT ''  -- the EncoderSpec (JSON) that encodes into it; empty: the configured one
 );
 
 CREATE TABLE vectors (
@@ -99,9 +101,10 @@ CREATE TABLE to_embed (
   generation INTEGER NOT NULL,
   chunk_id INTEGER NOT NULL,
   fresh INTEGER NOT NULL,
+  weight INTEGER NOT NULL DEFAULT 0,  -- how often the chunk was found lately: what is searched most goes first
   PRIMARY KEY (generation, chunk_id)
 ) WITHOUT ROWID;
-CREATE INDEX to_embed_order ON to_embed (generation, fresh DESC, chunk_id);
+CREATE INDEX to_embed_order ON to_embed (generation, fresh DESC, weight DESC, chunk_id);
 
 -- The change sequence: a chunk entered or left what the index must hold.
 CREATE TABLE changes (
@@ -130,3 +133,140 @@ CREATE TABLE receipts (
 CREATE INDEX receipts_document ON receipts (document_id) WHERE outcome = 'pending';
 CREATE INDEX receipts_content ON receipts (content_id) WHERE outcome = 'pending';
 CREATE INDEX receipts_path ON receipts (path);
+
+-- How often a chunk was among the first hits; counted without the queries, halved now and then.
+CREATE TABLE found (chunk_id INTEGER PRIMARY KEY, hits REAL NOT NULL) WITHOUT ROWID;
+
+-- The registry: every model that ever came out of a run. The configured model is not a row: it is parent NULL.
+CREATE TABLE models (
+  id INTEGER PRIMARY KEY AUTOINCREMENT,
+  role TEXT NOT NULL,
+  name TEXT NOT NULL,  -- the trainer's
+  version INTEGER NOT NULL,
+  folder TEXT NOT NULL,  -- below models/
+  files TEXT NOT NULL,  -- JSON: path in the folder -> SHA-256
+  sha256 TEXT NOT NULL,  -- over all files, the artefact's identity
+  space TEXT NOT NULL DEFAULT '',  -- fingerprint of the embedding space it makes (encoder) or works in (adapter)
+  base TEXT NOT NULL DEFAULT '',  -- fingerprint of the configured model it descends from
+  parent INTEGER REFERENCES models (id),
+  run_id TEXT,
+  status TEXT NOT NULL,  -- candidate, refused, champion, retired, pruned
+  size_bytes INTEGER NOT NULL,
+  facts TEXT NOT NULL DEFAULT '{}',
+  scores TEXT NOT NULL DEFAULT '{}',
+  report TEXT NOT NULL DEFAULT '',  -- the gate's page, Markdown
+  created_at REAL NOT NULL,
+  UNIQUE (name, version)
+);
+
+-- Who serves in each role; no row: what is configured. `stage` is serving, or filling while a map stands in.
+CREATE TABLE champions (
+  role TEXT PRIMARY KEY,
+  model_id INTEGER REFERENCES models (id),
+  previous_id INTEGER REFERENCES models (id),  -- what a rollback returns to; NULL with has_previous: what is configured
+  has_previous INTEGER NOT NULL DEFAULT 0,
+  stage TEXT NOT NULL DEFAULT 'serving',
+  since REAL NOT NULL
+) WITHOUT ROWID;
+
+CREATE TABLE promotions (
+  id INTEGER PRIMARY KEY AUTOINCREMENT,
+  at REAL NOT NULL,
+  role TEXT NOT NULL,
+  action TEXT NOT NULL,  -- promote, swap, rollback
+  model_id INTEGER,
+  previous_id INTEGER,
+  forced INTEGER NOT NULL DEFAULT 0
+);
+
+CREATE TABLE runs (
+  id TEXT PRIMARY KEY,
+  trainer TEXT NOT NULL,
+  role TEXT NOT NULL,
+  state TEXT NOT NULL,  -- domain.learning.RunState
+  cause TEXT NOT NULL,  -- trigger, or by hand
+  reasons TEXT NOT NULL DEFAULT '[]',  -- JSON of the decision's reasons
+  seed INTEGER NOT NULL,
+  settings TEXT NOT NULL DEFAULT '{}',
+  examples INTEGER NOT NULL DEFAULT 0,
+  data_sha256 TEXT NOT NULL DEFAULT '',
+  data_report TEXT NOT NULL DEFAULT '{}',
+  changes INTEGER NOT NULL DEFAULT 0,  -- the change sequence that its data stands for
+  requested_at REAL NOT NULL,
+  wait_until REAL,
+  started_at REAL,
+  ended_at REAL,
+  attempts INTEGER NOT NULL DEFAULT 0,
+  worker TEXT NOT NULL DEFAULT '',
+  done INTEGER NOT NULL DEFAULT 0,
+  total INTEGER NOT NULL DEFAULT 0,
+  metrics TEXT NOT NULL DEFAULT '{}',
+  reserved_cpu_s REAL NOT NULL DEFAULT 0,
+  reserved_gpu_s REAL NOT NULL DEFAULT 0,
+  cpu_s REAL NOT NULL DEFAULT 0,
+  gpu_s REAL NOT NULL DEFAULT 0,
+  peak_memory_mb REAL NOT NULL DEFAULT 0,
+  verdict TEXT NOT NULL DEFAULT '',  -- passed, refused, or empty while nothing was measured
+  model_id INTEGER REFERENCES models (id),
+  reason TEXT NOT NULL DEFAULT '',
+  hint TEXT NOT NULL DEFAULT ''
+) WITHOUT ROWID;
+CREATE INDEX runs_requested ON runs (requested_at);
+CREATE INDEX runs_open ON runs (state) WHERE state IN ('waiting', 'queued', 'running', 'evaluating');
+
+-- What work cost: training, evaluation, backfills, observation.
+CREATE TABLE spend (
+  id INTEGER PRIMARY KEY AUTOINCREMENT,
+  at REAL NOT NULL,
+  what TEXT NOT NULL,  -- train, evaluate, backfill, observe
+  run_id TEXT,
+  generation INTEGER,
+  cpu_s REAL NOT NULL,
+  gpu_s REAL NOT NULL DEFAULT 0
+);
+CREATE INDEX spend_at ON spend (at);
+
+-- Each time a trigger was asked and its answer changed, or a run began.
+CREATE TABLE decisions (
+  id INTEGER PRIMARY KEY AUTOINCREMENT,
+  at REAL NOT NULL,
+  trainer TEXT NOT NULL,
+  fires INTEGER NOT NULL,
+  reasons TEXT NOT NULL,
+  observed TEXT NOT NULL,  -- JSON of domain.learning.Observed: what `triggers simulate` replays
+  wait_until REAL,
+  run_id TEXT
+);
+CREATE INDEX decisions_trainer ON decisions (trainer, at);
+
+CREATE TABLE windows (
+  id INTEGER PRIMARY KEY AUTOINCREMENT,
+  at REAL NOT NULL,
+  kind TEXT NOT NULL,
+  size INTEGER NOT NULL,
+  novelty REAL NOT NULL,
+  histogram REAL NOT NULL,
+  mmd_p REAL,
+  is_drift INTEGER NOT NULL,
+  cost_s REAL NOT NULL
+);
+
+-- The query journal: only where it was asked for.
+CREATE TABLE queries (
+  id INTEGER PRIMARY KEY,
+  at REAL NOT NULL,
+  text TEXT NOT NULL,
+  mode TEXT NOT NULL,
+  took_ms REAL NOT NULL,
+  hits TEXT NOT NULL,  -- JSON: [[chunk id, document id], ...], best first
+  vector BLOB  -- dimension x float16, in the space that served
+);
+CREATE INDEX queries_at ON queries (at);
+
+CREATE TABLE feedback (
+  query_id INTEGER NOT NULL REFERENCES queries (id),
+  chunk_id INTEGER NOT NULL,
+  is_good INTEGER NOT NULL,
+  at REAL NOT NULL,
+  PRIMARY KEY (query_id, chunk_id)
+) WITHOUT ROWID;

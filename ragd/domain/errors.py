@@ -154,3 +154,53 @@ class Differs(RagdError):
     """A verification found that the index is not equal to the catalog."""
 
     exit_code = 11
+
+
+class PluginRefused(RagdError):
+    """A plugin is broken, not trusted, or asks for what there is not; it is not used, and nothing else suffers."""
+
+    exit_code = 13
+    http_status = 409
+
+
+class PairsInvalid(RagdError):
+    """A file of pairs or prompts cannot be used; the file, the line and the reason are named."""
+
+    exit_code = 2
+    http_status = 400
+
+
+class TooFewExamples(RagdError):
+    """There is not enough data to train on; it is said how many examples are there and how many are needed."""
+
+    exit_code = 14
+    http_status = 409
+
+
+class TrainingFailed(RagdError):
+    """A run ended without a usable result; the reason is kept with the run, and what serves is untouched."""
+
+    exit_code = 15
+    http_status = 409
+
+
+class LaunchFailed(TrainingFailed):
+    """The process of a run could not be started."""
+
+
+class ArtifactInvalid(TrainingFailed):
+    """What a run made is not complete, not what its hash says, pickled, or of the wrong kind or dimension."""
+
+
+class GateRefused(RagdError):
+    """The challenger did not measurably beat what serves, so it was not promoted."""
+
+    exit_code = 16
+    http_status = 409
+
+
+class BudgetExceeded(RagdError):
+    """The work does not fit the budget now; it is said until when it waits."""
+
+    exit_code = 17
+    http_status = 409

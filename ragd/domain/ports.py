@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 from ragd.domain.documents import Piece, ReadText
-from ragd.domain.index import EmbeddingSpace, HalfVectors, Ids, IndexFacts, Vectors
+from ragd.domain.index import EmbeddingSpace, EncoderSpec, HalfVectors, Ids, IndexFacts, Vectors
 
 
 @runtime_checkable
@@ -32,6 +32,18 @@ class Encoder(Protocol):
 
     def close(self) -> None:
         """Gives back threads, sessions and connections; safe to call twice."""
+        ...
+
+
+@runtime_checkable
+class EncoderKind(Protocol):
+    """A way to open encoders, offered by plugins and chosen by its name in `embed.encoder`."""
+
+    @property
+    def name(self) -> str: ...
+
+    def open(self, spec: EncoderSpec, models: Path) -> Encoder:
+        """An encoder ready to encode; `models` is a folder for what it keeps. Raises ModelUnavailable."""
         ...
 
 

@@ -1,0 +1,1 @@
+"""What decides whether training pays: data, drift, triggers, budget, measures, the gate; mostly pure."""
