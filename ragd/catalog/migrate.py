@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import re
 import sqlite3
 from collections.abc import Callable
 from importlib.resources import files
+from types import MappingProxyType
 
-from ragd.domain.errors import StateCorrupt, StateNewer
+from ragd.domain.errors import StateCorrupt, StateNewer, StateOlder
 
 FORMAT = 2
 """The state folder's format number, kept in SQLite's user_version."""
 
-_STEPS: dict[int, Callable[[sqlite3.Connection], None]] = {}
-"""Format n -> what turns format n into n + 1."""
+_CREATED = re.compile(r"\s*CREATE (?:TABLE|INDEX|VIRTUAL TABLE) (\w+)")
+_SINCE_2 = (
+    *("found", "models", "champions", "promotions", "runs", "runs_requested", "runs_open", "spend", "spend_at"),
+    *("decisions", "decisions_trainer", "windows", "queries", "queries_at", "feedback"),
+)
 
 
 def migrate(connection: sqlite3.Connection, path: str) -> None:
@@ -23,10 +28,11 @@ def migrate(connection: sqlite3.Connection, path: str) -> None:
     with connection:
         connection.execute("BEGIN IMMEDIATE")
         if found == 0:
-            for statement in _statements((files("ragd.catalog") / "schema.sql").read_text("utf-8")):
+            for statement in _schema():
                 connection.execute(statement)
-        for step in range(max(found, 1), FORMAT):
-            _STEPS[step](connection)
+        else:
+            for step in range(found, FORMAT):
+                _STEPS[step](connection)
         connection.execute(f"PRAGMA user_version = {FORMAT}")
 
 
@@ -47,10 +53,37 @@ def format_of(connection: sqlite3.Connection, path: str) -> int:
     return found
 
 
-def _statements(script: str) -> list[str]:
+def require_current(connection: sqlite3.Connection, path: str) -> None:
+    """Only a catalog in the current format can be read without being changed. Raises StateOlder and as `format_of`."""
+    found = format_of(connection, path)
+    if found < FORMAT:
+        raise StateOlder(
+            f"{path} has format {found}, this ragd reads format {FORMAT}",
+            hint="start the daemon once: `ragd run` upgrades it",
+        )
+
+
+def _learns(connection: sqlite3.Connection) -> None:
+    """Format 1 to 2: generations live side by side, and models are trained."""
+    connection.execute("ALTER TABLE generations ADD COLUMN state TEXT NOT NULL DEFAULT 'live'")
+    connection.execute("ALTER TABLE generations ADD COLUMN spec TEXT NOT NULL DEFAULT ''")
+    connection.execute("UPDATE generations SET state = 'retired' WHERE NOT serving")
+    connection.execute("ALTER TABLE to_embed ADD COLUMN weight INTEGER NOT NULL DEFAULT 0")
+    connection.execute("DROP INDEX to_embed_order")
+    for statement in _schema():
+        created = _CREATED.match(statement)
+        if created and created[1] in (*_SINCE_2, "to_embed_order"):
+            connection.execute(statement)
+
+
+_STEPS: MappingProxyType[int, Callable[[sqlite3.Connection], None]] = MappingProxyType({1: _learns})
+"""Format n -> what turns format n into n + 1."""
+
+
+def _schema() -> list[str]:
     statements: list[str] = []
     pending = ""
-    for line in script.splitlines():
+    for line in (files("ragd.catalog") / "schema.sql").read_text("utf-8").splitlines():
         pending += line.split("--", 1)[0] + "\n"
         if sqlite3.complete_statement(pending):
             statements.append(pending)

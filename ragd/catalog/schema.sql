@@ -259,7 +259,8 @@ CREATE TABLE queries (
   mode TEXT NOT NULL,
   took_ms REAL NOT NULL,
   hits TEXT NOT NULL,  -- JSON: [[chunk id, document id], ...], best first
-  vector BLOB  -- dimension x float16, in the space that served
+  vector BLOB,  -- dimension x float16, by the encoder alone, without an adapter
+  generation INTEGER  -- whose space the vector is in
 );
 CREATE INDEX queries_at ON queries (at);
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from ragd.catalog.migrate import format_of, migrate
+from ragd.catalog.migrate import migrate, require_current
 from ragd.domain.errors import DiskFull, RagdError, StateCorrupt
 
 CATALOG = "catalog.db"
@@ -60,14 +60,14 @@ class Store:
 
 
 def open_readonly(state: Path) -> sqlite3.Connection:
-    """A connection that cannot write, for one thread. Raises StateCorrupt, StateNewer, FileNotFoundError."""
+    """A connection that cannot write, for one thread. Raises StateCorrupt, StateNewer or -Older, FileNotFoundError."""
     path = state / CATALOG
     if not path.exists():
         raise FileNotFoundError(path)
     with _translated(path):
         # A read-only connection still needs the shared memory file beside the log, hence query_only, not mode=ro.
         connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, cached_statements=256)
-        format_of(connection, str(path))
+        require_current(connection, str(path))
         connection.execute("PRAGMA query_only = ON")
         connection.execute("PRAGMA busy_timeout = 10000")
         connection.execute("PRAGMA cache_size = -4096")

@@ -66,6 +66,12 @@ class StateNewer(RagdError):
     exit_code = 6
 
 
+class StateOlder(RagdError):
+    """The state folder was written by an older ragd and is not upgraded yet; a daemon does it when it starts."""
+
+    exit_code = 6
+
+
 class StateCorrupt(RagdError):
     """The catalog cannot be read."""
 
