@@ -120,6 +120,8 @@ def build(
     tables = Tables.of(store, clock)
     reader = CatalogReader(config.state)
     generation_id = tables.vectors.serve(model.space)
+    for other in tables.vectors.live()[1:]:
+        tables.vectors.retire(other.id)
     tables.documents.reread(model.reader, str(read_limits(config)))
     restored = restore(
         places.generation(generation_id),

@@ -79,13 +79,21 @@ class Contents:
         ).fetchone()[0]
         return Content(content_id, missing, new_chars)
 
-    def acquire(self, content_id: int) -> None:
-        """One more document refers to this content."""
-        refs = self._db.execute(
-            "UPDATE contents SET refs = refs + 1, retired_at = NULL WHERE id = ? RETURNING refs", (content_id,)
-        ).fetchone()[0]
+    def acquire(self, content_id: int) -> int:
+        """One more document refers to this content; returns how many of its rows lack a vector that serves."""
+        refs, missing = self._db.execute(
+            "UPDATE contents SET refs = refs + 1, retired_at = NULL WHERE id = ? RETURNING refs, missing", (content_id,)
+        ).fetchone()
         if refs == 1:
             self._references.update(self._chunk_ids(content_id))
+            # While it rested vectors may have come, and another generation may have taken over.
+            missing = self._db.execute(
+                "UPDATE contents SET missing = (SELECT count(*) FROM content_chunks c WHERE c.content_id = contents.id"
+                " AND NOT EXISTS (SELECT 1 FROM vectors v WHERE v.chunk_id = c.chunk_id AND v.generation ="
+                " (SELECT id FROM generations WHERE serving))) WHERE id = ? RETURNING missing",
+                (content_id,),
+            ).fetchone()[0]
+        return int(missing)
 
     def release(self, content_id: int) -> None:
         """One document less refers to this content; the last one lets it rest."""
@@ -96,12 +104,8 @@ class Contents:
             self._db.execute("UPDATE contents SET retired_at = ? WHERE id = ?", (self._clock(), content_id))
             self._references.subtract(self._chunk_ids(content_id))
 
-    def settle(self, generations: Iterable[int], *, fresh: bool) -> IndexDelta:
-        """Turns the collected reference changes into words, embed work, change log and an index delta.
-
-        The delta is for the first of `generations`, the serving one.
-        """
-        live = tuple(generations)
+    def settle(self, generations: Iterable[int], *, fresh: bool) -> dict[int, IndexDelta]:
+        """Turns the collected reference changes into words, embed work and change log; a delta a live generation."""
         born, dying = self._counted()
         self._words(born, dying)
         if len(born) != len(dying):
@@ -112,26 +116,25 @@ class Contents:
         now = self._clock()
         self._db.executemany("UPDATE chunks SET retired_at = NULL WHERE id = ?", [(i,) for i in born])
         self._db.executemany("UPDATE chunks SET retired_at = ? WHERE id = ?", [(now, i) for i in dying])
-        enter: list[int] = []
-        leave: list[int] = []
-        for position, generation in enumerate(live):
-            entering = [i for i in born if self._has_vector(generation, i)]
-            lacking = sorted(set(born).difference(entering))
-            leaving = [i for i in dying if self._has_vector(generation, i)]
-            self._db.executemany(
-                "INSERT INTO to_embed VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET fresh = max(fresh, excluded.fresh)",
-                [(generation, i, fresh) for i in lacking],
-            )
-            self._db.executemany(
-                "DELETE FROM to_embed WHERE generation = ? AND chunk_id = ?", [(generation, i) for i in dying]
-            )
-            self._db.executemany(
-                "INSERT INTO changes (generation, chunk_id) VALUES (?, ?)",
-                [(generation, i) for i in (*entering, *leaving)],
-            )
-            if position == 0:
-                enter, leave = entering, leaving
-        return IndexDelta(tuple(enter), tuple(leave))
+        return {generation: self._delta(generation, born, dying, fresh) for generation in generations}
+
+    def _delta(self, generation: int, born: list[int], dying: list[int], fresh: bool) -> IndexDelta:
+        entering = [i for i in born if self._has_vector(generation, i)]
+        lacking = sorted(set(born).difference(entering))
+        leaving = [i for i in dying if self._has_vector(generation, i)]
+        self._db.executemany(
+            "INSERT INTO to_embed (generation, chunk_id, fresh) VALUES (?, ?, ?)"
+            " ON CONFLICT DO UPDATE SET fresh = max(fresh, excluded.fresh)",
+            [(generation, i, fresh) for i in lacking],
+        )
+        self._db.executemany(
+            "DELETE FROM to_embed WHERE generation = ? AND chunk_id = ?", [(generation, i) for i in dying]
+        )
+        self._db.executemany(
+            "INSERT INTO changes (generation, chunk_id) VALUES (?, ?)",
+            [(generation, i) for i in (*entering, *leaving)],
+        )
+        return IndexDelta(tuple(entering), tuple(leaving))
 
     def _counted(self) -> tuple[list[int], list[int]]:
         born: list[int] = []

@@ -54,7 +54,8 @@ class Overview:
     def waiting(self) -> tuple[int, int]:
         """Documents that wait for extraction and chunks that wait for a vector: (0, 0) when all is searchable."""
         row = self._connections.mine.execute(
-            "SELECT (SELECT count(*) FROM documents WHERE state = 'pending'), (SELECT count(*) FROM to_embed)"
+            "SELECT (SELECT count(*) FROM documents WHERE state = 'pending'),"
+            " (SELECT count(*) FROM to_embed WHERE generation = (SELECT id FROM generations WHERE serving))"
         ).fetchone()
         return int(row[0]), int(row[1])
 

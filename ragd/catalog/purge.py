@@ -32,5 +32,6 @@ def purge(store: Store, before: float) -> int:
         ]
         for chunk_id in chunks:
             db.execute(_DROP_VECTORS, (chunk_id,))
+            db.execute("DELETE FROM found WHERE chunk_id = ?", (chunk_id,))
             db.execute("DELETE FROM chunks WHERE id = ?", (chunk_id,))
         return len(contents) + len(chunks)

@@ -2,11 +2,24 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
 
 from ragd.catalog.store import Store
-from ragd.domain.index import EmbeddingSpace, HalfVectors
+from ragd.domain.index import EmbeddingSpace, EncoderSpec, HalfVectors
+
+
+@dataclass(frozen=True, slots=True)
+class GenerationRow:
+    """A live generation as the catalog knows it; `spec` opens its encoder, None means the configured one."""
+
+    id: int
+    space: EmbeddingSpace
+    spec: EncoderSpec | None
+    is_serving: bool
+    created_at: float
 
 
 class Vectors:
@@ -17,55 +30,111 @@ class Vectors:
         self._db = store.connection
         self._clock = clock
 
-    def serve(self, space: EmbeddingSpace) -> int:
-        """The generation of this space, made when new, now the serving one; returns its id.
+    def serve(self, space: EmbeddingSpace, spec: EncoderSpec | None = None) -> int:
+        """The generation of this space, made when new, now live and the serving one; returns its id."""
+        with self._store.transaction():
+            generation, _ = self.open(space, spec)
+            self.make_serving(generation)
+            return generation
 
-        A new generation gets every live chunk as embed work.
+    def live(self) -> tuple[GenerationRow, ...]:
+        """The generations that get every change, the serving one first, then from old to new."""
+        rows = self._db.execute(
+            "SELECT id, fingerprint, dimension, model, max_tokens, spec, serving, created_at FROM generations"
+            " WHERE state = 'live' ORDER BY serving DESC, id"
+        )
+        return tuple(GenerationRow(r[0], EmbeddingSpace(*r[1:5]), _spec(r[5]), bool(r[6]), r[7]) for r in rows)
+
+    def open(self, space: EmbeddingSpace, spec: EncoderSpec | None = None) -> tuple[int, bool]:
+        """The generation of this space, live from now on, and whether it was live before.
+
+        One that was not gets every live chunk without a vector as embed work, what is found most often first;
+        snapshots of it, if there are any, say nothing any more. `spec` None means the configured encoder.
         """
+        text = json.dumps(asdict(spec)) if spec is not None else ""
         with self._store.transaction() as db:
-            row = db.execute(
-                "SELECT id, serving FROM generations WHERE fingerprint = ?", (space.fingerprint,)
-            ).fetchone()
+            row = db.execute("SELECT id, state FROM generations WHERE fingerprint = ?", (space.fingerprint,)).fetchone()
             if row is None:
                 generation = db.execute(
-                    "INSERT INTO generations (fingerprint, dimension, model, max_tokens, created_at)"
-                    " VALUES (?, ?, ?, ?, ?) RETURNING id",
-                    (space.fingerprint, space.dimension, space.model, space.max_tokens, self._clock()),
+                    "INSERT INTO generations (fingerprint, dimension, model, max_tokens, created_at, spec)"
+                    " VALUES (?, ?, ?, ?, ?, ?) RETURNING id",
+                    (space.fingerprint, space.dimension, space.model, space.max_tokens, self._clock(), text),
                 ).fetchone()[0]
-            elif row[1]:
-                return int(row[0])
             else:
                 generation = row[0]
-            db.execute("UPDATE generations SET serving = (id = ?)", (generation,))
+                # The same space may have moved: from the configuration to the registry, or to another folder.
+                db.execute(
+                    "UPDATE generations SET state = 'live', spec = ?, model = ? WHERE id = ?",
+                    (text, space.model, generation),
+                )
+                if row[1] == "live":
+                    return int(generation), True
+                db.execute("DELETE FROM to_embed WHERE generation = ?", (generation,))
             db.execute(
-                "INSERT OR IGNORE INTO to_embed SELECT ?, id, 0 FROM chunks c WHERE refs > 0 AND NOT EXISTS"
+                "INSERT INTO to_embed SELECT ?, c.id, 0, coalesce((SELECT hits FROM found f WHERE f.chunk_id = c.id), 0)"
+                " FROM chunks c WHERE refs > 0 AND NOT EXISTS"
                 " (SELECT 1 FROM vectors v WHERE v.generation = ? AND v.chunk_id = c.id)",
                 (generation, generation),
             )
-            db.execute(
-                "UPDATE contents SET missing = (SELECT count(*) FROM content_chunks c WHERE c.content_id = contents.id"
-                " AND NOT EXISTS (SELECT 1 FROM vectors v WHERE v.generation = ? AND v.chunk_id = c.chunk_id))",
-                (generation,),
-            )
-            return int(generation)
+            return int(generation), False
 
-    def drop_others(self, generation: int) -> int:
-        """Deletes up to a slice of vectors of generations that no longer serve; returns how many rows went."""
+    def make_serving(self, generation: int) -> list[int]:
+        """Moves the serving flag to a live generation; returns the contents that lack nothing since."""
         with self._store.transaction() as db:
-            gone = db.execute(
-                "DELETE FROM vectors WHERE (generation, chunk_id) IN (SELECT generation, chunk_id FROM vectors"
-                " WHERE generation <> ? LIMIT 5000)",
-                (generation,),
-            ).rowcount
-            if gone == 0:
-                db.execute("DELETE FROM to_embed WHERE generation <> ?", (generation,))
-                db.execute("DELETE FROM generations WHERE id <> ?", (generation,))
-            return gone
+            db.execute("UPDATE generations SET serving = (id = ?)", (generation,))
+            before = {row[0] for row in db.execute("SELECT id FROM contents WHERE missing > 0 AND refs > 0")}
+            db.execute("UPDATE contents SET missing = 0 WHERE missing > 0 AND refs > 0")
+            # What is live and lacks a vector is what waits to be embedded; what rests is counted when it comes back.
+            lacking = db.execute(
+                "UPDATE contents SET missing = (SELECT count(*) FROM content_chunks c JOIN to_embed t"
+                " ON t.generation = ? AND t.chunk_id = c.chunk_id WHERE c.content_id = contents.id) WHERE refs > 0"
+                " AND id IN (SELECT c.content_id FROM to_embed t JOIN content_chunks c ON c.chunk_id = t.chunk_id"
+                " WHERE t.generation = ?) RETURNING id",
+                (generation, generation),
+            ).fetchall()
+            return sorted(before.difference(row[0] for row in lacking))
+
+    def retire(self, generation: int) -> None:
+        """No change reaches this generation any more; `drop_retired` takes its vectors away."""
+        with self._store.transaction() as db:
+            db.execute("UPDATE generations SET state = 'retired', serving = 0 WHERE id = ?", (generation,))
+
+    def drop_retired(self, limit: int = 5000) -> tuple[int, list[int]]:
+        """Deletes up to a slice of what retired generations hold.
+
+        Returns how many rows went, and the generations that are gone with them.
+        """
+        with self._store.transaction() as db:
+            retired = [
+                r[0] for r in db.execute("SELECT id FROM generations WHERE state = 'retired' ORDER BY id LIMIT 1")
+            ]
+            gone = 0
+            for generation in retired:
+                for table in ("to_embed", "vectors"):
+                    gone += db.execute(
+                        f"DELETE FROM {table} WHERE generation = ? AND chunk_id IN"
+                        f" (SELECT chunk_id FROM {table} WHERE generation = ? LIMIT ?)",
+                        (generation, generation, limit - gone),
+                    ).rowcount
+                if gone < limit:
+                    db.execute("DELETE FROM changes WHERE generation = ?", (generation,))
+                    db.execute("DELETE FROM generations WHERE id = ?", (generation,))
+                    return gone, [generation]
+            return gone, []
+
+    def waiting(self, generation: int) -> int:
+        """How many live chunks still lack a vector in this generation."""
+        row = self._db.execute("SELECT count(*) FROM to_embed WHERE generation = ?", (generation,)).fetchone()
+        return int(row[0])
+
+    def is_whole(self, generation: int) -> bool:
+        """True when no live chunk lacks a vector in this generation."""
+        return self._db.execute("SELECT 1 FROM to_embed WHERE generation = ?", (generation,)).fetchone() is None
 
     def to_embed(self, generation: int, limit: int, *, fresh: bool) -> list[int]:
-        """Chunks that wait for a vector, in the order they came."""
+        """Chunks that wait for a vector: those found most often lately, then in the order they came."""
         rows = self._db.execute(
-            "SELECT chunk_id FROM to_embed WHERE generation = ? AND fresh = ? ORDER BY chunk_id LIMIT ?",
+            "SELECT chunk_id FROM to_embed WHERE generation = ? AND fresh = ? ORDER BY weight DESC, chunk_id LIMIT ?",
             (generation, fresh, limit),
         )
         return [row[0] for row in rows]
@@ -82,7 +151,11 @@ class Vectors:
         return tuple(ids), tuple(texts)
 
     def put(self, generation: int, chunk_ids: Sequence[int], vectors: HalfVectors) -> tuple[list[int], list[int]]:
-        """Stores vectors; returns (ids that now enter the index, contents that now lack nothing)."""
+        """Stores vectors; returns (ids that now enter the generation's index, contents that now lack nothing).
+
+        Only the serving generation completes contents.
+        """
+        serving = self._db.execute("SELECT 1 FROM generations WHERE id = ? AND serving", (generation,)).fetchone()
         enter: list[int] = []
         complete: list[int] = []
         for chunk_id, vector in zip(chunk_ids, vectors, strict=True):
@@ -97,7 +170,8 @@ class Vectors:
                 continue
             if row[0] > 0:
                 enter.append(chunk_id)
-            complete += self._completed(chunk_id)
+            if serving:
+                complete += self._completed(chunk_id)
         self._db.executemany(
             "INSERT INTO changes (generation, chunk_id) VALUES (?, ?)", [(generation, i) for i in enter]
         )
@@ -107,7 +181,7 @@ class Vectors:
         rows = self._db.execute(
             "UPDATE contents SET missing = missing - (SELECT count(*) FROM content_chunks c"
             " WHERE c.content_id = contents.id AND c.chunk_id = ?)"
-            " WHERE id IN (SELECT content_id FROM content_chunks WHERE chunk_id = ?) RETURNING id, missing",
+            " WHERE refs > 0 AND id IN (SELECT content_id FROM content_chunks WHERE chunk_id = ?) RETURNING id, missing",
             (chunk_id, chunk_id),
         ).fetchall()
         return [content_id for content_id, missing in rows if missing == 0]
@@ -121,3 +195,7 @@ class Vectors:
                 " ON CONFLICT DO UPDATE SET value = max(value, excluded.value)",
                 (up_to,),
             )
+
+
+def _spec(text: str) -> EncoderSpec | None:
+    return EncoderSpec(**json.loads(text)) if text else None

@@ -117,5 +117,5 @@ class Upkeep:
             app.tables.vectors.trim_changes(kept[-1])
         app.tables.receipts.trim(app.config.retain.receipts)
         if app.reader.overview.waiting()[1] == 0:
-            app.tables.vectors.drop_others(app.generation_id)
+            app.tables.vectors.drop_retired()
         purge(app.tables.store, now - app.config.retain.days * _DAY_S)

@@ -219,12 +219,13 @@ class Ingest:
 
     def _attach(self, row: Row, content: Content, stat: Stat, content_hash: bytes, extracted_at: float | None) -> None:
         tables = self._tables
+        missing = content.missing
         if row.content_id != content.id:
-            tables.contents.acquire(content.id)
+            missing = tables.contents.acquire(content.id)
             self._release(row)
         tables.documents.set_content(row.id, content.id, stat, content_hash)
         tables.receipts.text(row.id, content.id, extracted_at, content.new_chars)
-        if content.missing == 0:
+        if missing == 0:
             tables.receipts.searchable([content.id])
 
     def _fail(self, row: Row, reason: str, hint: str) -> None:
@@ -242,7 +243,7 @@ class Ingest:
         self._tables.receipts.begin()
 
     def _settle(self, *, fresh: bool) -> IndexDelta:
-        delta = self._tables.contents.settle((self._generation,), fresh=fresh)
+        delta = self._tables.contents.settle((self._generation,), fresh=fresh)[self._generation]
         self._tables.receipts.stamp(self._clock())
         return delta
 

@@ -101,7 +101,7 @@ def test_what_rested_long_enough_is_purged_and_what_lives_stays(tmp_path: Path) 
     _embed_all(tables.vectors, generation)
     now[0] = 200.0
     tables.contents.release(gone)
-    delta = tables.contents.settle((generation,), fresh=False)
+    delta = tables.contents.settle((generation,), fresh=False)[generation]
     assert len(delta.leave) == 1
     assert purge(store, before=150.0) == 0
     while purge(store, before=250.0):
@@ -123,8 +123,11 @@ def test_another_model_gets_every_live_chunk_to_embed_and_the_old_vectors_can_go
     second = tables.vectors.serve(EmbeddingSpace("b" * 16, 4, "other", 16))
     assert second != first
     assert len(tables.vectors.to_embed(second, 10, fresh=False)) == 2
-    while tables.vectors.drop_others(second):
-        pass
+    tables.vectors.retire(first)
+    gone: list[int] = []
+    while not gone:
+        _, gone = tables.vectors.drop_retired(limit=1)
+    assert gone == [first]
     assert store.connection.execute("SELECT count(*) FROM vectors").fetchone() == (0,)
     assert tables.vectors.serve(EmbeddingSpace("b" * 16, 4, "other", 16)) == second
     store.close()

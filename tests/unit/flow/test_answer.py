@@ -100,7 +100,7 @@ class Library:
             if row.content_id is not None:
                 self.contents.release(row.content_id)
             self.documents.delete(row.id)
-            delta = self.contents.settle([self.generation_id], fresh=True)
+            delta = self.contents.settle([self.generation_id], fresh=True)[self.generation_id]
         if index:
             self.generation.apply(_NO_IDS, np.empty((0, 256), np.float32), np.asarray(delta.leave, dtype=np.int64))
 
