@@ -71,7 +71,8 @@ class Vectors:
                     return int(generation), True
                 db.execute("DELETE FROM to_embed WHERE generation = ?", (generation,))
             db.execute(
-                "INSERT INTO to_embed SELECT ?, c.id, 0, coalesce((SELECT hits FROM found f WHERE f.chunk_id = c.id), 0)"
+                "INSERT INTO to_embed (generation, chunk_id, fresh, weight) SELECT ?, c.id, 0,"
+                " coalesce((SELECT CAST(round(hits) AS INTEGER) FROM found f WHERE f.chunk_id = c.id), 0)"
                 " FROM chunks c WHERE refs > 0 AND NOT EXISTS"
                 " (SELECT 1 FROM vectors v WHERE v.generation = ? AND v.chunk_id = c.id)",
                 (generation, generation),
@@ -105,22 +106,21 @@ class Vectors:
         Returns how many rows went, and the generations that are gone with them.
         """
         with self._store.transaction() as db:
-            retired = [
-                r[0] for r in db.execute("SELECT id FROM generations WHERE state = 'retired' ORDER BY id LIMIT 1")
-            ]
-            gone = 0
-            for generation in retired:
-                for table in ("to_embed", "vectors"):
-                    gone += db.execute(
-                        f"DELETE FROM {table} WHERE generation = ? AND chunk_id IN"
-                        f" (SELECT chunk_id FROM {table} WHERE generation = ? LIMIT ?)",
-                        (generation, generation, limit - gone),
-                    ).rowcount
-                if gone < limit:
-                    db.execute("DELETE FROM changes WHERE generation = ?", (generation,))
-                    db.execute("DELETE FROM generations WHERE id = ?", (generation,))
-                    return gone, [generation]
-            return gone, []
+            row = db.execute("SELECT min(id) FROM generations WHERE state = 'retired'").fetchone()
+            if row[0] is None:
+                return 0, []
+            generation, gone = row[0], 0
+            for table in ("to_embed", "vectors"):
+                gone += db.execute(
+                    f"DELETE FROM {table} WHERE generation = ? AND chunk_id IN"
+                    f" (SELECT chunk_id FROM {table} WHERE generation = ? LIMIT ?)",
+                    (generation, generation, limit - gone),
+                ).rowcount
+            if gone == limit:
+                return gone, []
+            db.execute("DELETE FROM changes WHERE generation = ?", (generation,))
+            db.execute("DELETE FROM generations WHERE id = ?", (generation,))
+            return gone, [generation]
 
     def waiting(self, generation: int) -> int:
         """How many live chunks still lack a vector in this generation."""
@@ -181,7 +181,8 @@ class Vectors:
         rows = self._db.execute(
             "UPDATE contents SET missing = missing - (SELECT count(*) FROM content_chunks c"
             " WHERE c.content_id = contents.id AND c.chunk_id = ?)"
-            " WHERE refs > 0 AND id IN (SELECT content_id FROM content_chunks WHERE chunk_id = ?) RETURNING id, missing",
+            " WHERE refs > 0 AND id IN (SELECT content_id FROM content_chunks WHERE chunk_id = ?)"
+            " RETURNING id, missing",
             (chunk_id, chunk_id),
         ).fetchall()
         return [content_id for content_id, missing in rows if missing == 0]
