@@ -76,6 +76,12 @@ class Client:
         """Compares index and catalog, and with `repair` makes them equal."""
         return self._post("verify", {"repair": repair}, timeout_s=VERIFY_TIMEOUT_S)
 
+    def learn(self, method: str, path: str, timeout_s: float | None = None, **given: object) -> Answer:
+        """The model side: `learn("GET", "runs", limit=5)` asks GET /v1/runs?limit=5, POST sends `given` as the body."""
+        if method == "GET":
+            return self._get(path, given, timeout_s)
+        return self._post(path, given, timeout_s)
+
     def _get(self, name: str, parameters: Mapping[str, object], timeout_s: float | None = None) -> Answer:
         given = {key: _parameter(value) for key, value in parameters.items() if value not in (None, "", [], ())}
         query = urlencode(given, doseq=True, errors="surrogateescape", quote_via=quote)

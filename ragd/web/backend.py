@@ -11,8 +11,88 @@ Json = Mapping[str, object]
 """Plain values in the shape of the answer's model in `web/schema`."""
 
 
+class LearningBackend(Protocol):
+    """The model side as routes see it. Every method may be called from any thread and raises RagdError leaves.
+
+    A run is named by its id or the beginning of it, a model by its id or `NAME/VERSION`; NotFound for others.
+    """
+
+    def plugins(self) -> Json:
+        """`PluginsAnswer`."""
+        ...
+
+    def triggers(self) -> Json:
+        """`TriggersAnswer`."""
+        ...
+
+    def trigger(self, trainer: str) -> Json:
+        """`TriggerAnswer`. Raises NotFound."""
+        ...
+
+    def train(self, trainer: str, *, on: str | None, cause: str) -> Json:
+        """`RunStarted`. Raises NotFound, PairsInvalid, TooFewExamples, Busy."""
+        ...
+
+    def runs(self, *, limit: int, trainer: str | None) -> Json:
+        """`RunsAnswer`."""
+        ...
+
+    def run(self, run: str) -> Json:
+        """`RunAnswer`."""
+        ...
+
+    def log(self, run: str, offset: int) -> Json:
+        """`LogAnswer`."""
+        ...
+
+    def stop(self, run: str) -> Json:
+        """`RunAnswer`."""
+        ...
+
+    def resume(self, run: str) -> Json:
+        """`RunAnswer`. Raises BadRequest for a run that cannot go on."""
+        ...
+
+    def models(self) -> Json:
+        """`ModelsAnswer`."""
+        ...
+
+    def model(self, model: str) -> Json:
+        """`ModelAnswer`."""
+        ...
+
+    def compare(self, a: str, b: str) -> Json:
+        """`CompareAnswer`. Raises BadRequest for models of two roles."""
+        ...
+
+    def promote(self, model: str, *, force: bool) -> Json:
+        """`PromotedAnswer`. Raises GateRefused, ArtifactInvalid, Busy."""
+        ...
+
+    def rollback(self, role: str) -> Json:
+        """`PromotedAnswer`. Raises NotFound when there is nothing to go back to."""
+        ...
+
+    def prune(self, keep: int) -> Json:
+        """`PruneAnswer`."""
+        ...
+
+    def spend(self) -> Json:
+        """`SpendAnswer`."""
+        ...
+
+    def feedback(self, query: int, chunk: int, *, good: bool) -> None:
+        """Notes a judgement. Raises NotFound."""
+        ...
+
+
 class Backend(Protocol):
     """The daemon as routes see it. Every method may be called from any thread and raises RagdError leaves."""
+
+    @property
+    def learning(self) -> LearningBackend:
+        """The model side."""
+        ...
 
     def search(self, query: Query) -> Json:
         """`SearchAnswer`. Raises BadRequest, and EncoderFailed when meaning alone was asked for."""

@@ -12,6 +12,7 @@ from ragd.search.filters import parse_filters
 from ragd.web import faults
 from ragd.web.backend import Backend, Json
 from ragd.web.guard import Guard
+from ragd.web.learning import routers
 from ragd.web.schema import (
     DocumentsAnswer,
     DocumentsParams,
@@ -51,6 +52,8 @@ def create_app(backend: Backend, version: str, *, default_limit: int = 10) -> Fa
     app.include_router(_search(backend, default_limit), prefix="/v1")
     app.include_router(_reading(backend), prefix="/v1")
     app.include_router(_acting(backend), prefix="/v1")
+    for router in routers(backend):
+        app.include_router(router, prefix="/v1")
     return app
 
 

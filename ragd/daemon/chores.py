@@ -1,0 +1,115 @@
+"""Short-lived children of the daemon for heavy, trusted work: preparing a run's data, evaluating its result."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ragd.jobs.launch import bound_to_this_process
+
+_LOG = logging.getLogger("ragd.daemon")
+_LAST_BYTES = 64 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class ChoreEnd:
+    """How a chore ended: exit status (negative: a signal), its last line as JSON (or nothing), CPU seconds."""
+
+    name: str
+    status: int
+    said: Mapping[str, Any]
+    cpu_s: float
+
+
+@dataclass(slots=True)
+class _Chore:
+    process: subprocess.Popen[bytes]
+    output: Path
+    deadline: float
+
+
+class Chores:
+    """Starts children by module name and tells how they ended; `step` never waits.
+
+    Call it from one thread that lives as long as the process, since the children end with it. They are niced and have
+    `threads` threads; what they print goes to a file, of which the last line is their answer.
+    """
+
+    def __init__(
+        self, environment: Mapping[str, str], *, nice: int = 10, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._environment = dict(environment)
+        self._nice = nice
+        self._clock = clock
+        self._running: dict[str, _Chore] = {}
+
+    def start(
+        self, name: str, module: str, arguments: Sequence[str], output: Path, *, threads: int = 1, timeout_s: float
+    ) -> None:
+        """Runs `python -m MODULE ARGUMENTS` as the chore `name`; nothing happens when it is running already."""
+        if name in self._running:
+            return
+        limits = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), str(threads))
+        command = [sys.executable, "-P", "-m", module, *arguments]
+        with output.open("wb") as stream:
+            process = subprocess.Popen(
+                bound_to_this_process(["nice", "-n", str(self._nice), *command]),
+                stdin=subprocess.DEVNULL,
+                stdout=stream,
+                stderr=subprocess.STDOUT,
+                env={**self._environment, **limits, "TOKENIZERS_PARALLELISM": "false"},
+                start_new_session=True,
+            )
+        self._running[name] = _Chore(process, output, self._clock() + timeout_s)
+        _LOG.info("chore_started name=%s pid=%d", name, process.pid)
+
+    def is_running(self, name: str) -> bool:
+        """True until `step` has told the chore's end."""
+        return name in self._running
+
+    def step(self) -> list[ChoreEnd]:
+        """The chores that ended since the last call; one that took too long is ended here."""
+        ended = []
+        for name, chore in list(self._running.items()):
+            if self._clock() > chore.deadline:
+                chore.process.kill()
+            done, status, usage = os.wait4(chore.process.pid, os.WNOHANG)
+            if not done:
+                continue
+            chore.process.returncode = os.waitstatus_to_exitcode(status)  # it is reaped: Popen must not wait again
+            del self._running[name]
+            cpu_s = usage.ru_utime + usage.ru_stime
+            _LOG.info("chore_ended name=%s status=%d cpu_s=%.2f", name, chore.process.returncode, cpu_s)
+            ended.append(ChoreEnd(name, chore.process.returncode, _last_line(chore.output), cpu_s))
+        return ended
+
+    def stop(self, name: str) -> None:
+        """Ends a chore now; its end is told by the next `step`."""
+        if name in self._running:
+            self._running[name].process.kill()
+
+    def close(self) -> None:
+        """Ends every chore and waits for it."""
+        for chore in self._running.values():
+            chore.process.kill()
+            chore.process.wait()
+        self._running.clear()
+
+
+def _last_line(output: Path) -> Mapping[str, Any]:
+    with output.open("rb") as stream:
+        stream.seek(max(0, output.stat().st_size - _LAST_BYTES))
+        lines = stream.read().decode("utf-8", "replace").strip().splitlines()
+    try:
+        said = json.loads(lines[-1]) if lines else {}
+    except ValueError:
+        said = {"reason": lines[-1][:500]}
+    return said if isinstance(said, dict) else {}
