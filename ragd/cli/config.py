@@ -92,11 +92,16 @@ def check(ctx: typer.Context, config: ConfigFile = None, state: StateFolder = No
     loaded = configuration(ctx, config, state)
     folders = [folder for collection in loaded.config.collections for folder in collection.folders]
     missing = [str(folder) for folder in folders if not folder.is_dir()]
+    named = {str(path): key for key in ("pairs", "prompts") for path in getattr(loaded.config.learn, key)}
+    gone = [path for path in named if not Path(path).exists()]
     if as_json:
-        show_json({"file": str(loaded.file) if loaded.file else None, "valid": True, "missing_folders": missing})
+        file = str(loaded.file) if loaded.file else None
+        show_json({"file": file, "valid": True, "missing_folders": missing, "missing_files": gone})
         return
     for folder in missing:
         typer.echo(f"note: the folder {safe(folder)} does not exist; it is watched from when it does", err=True)
+    for path in gone:
+        typer.echo(f"note: {safe(path)} (learn.{named[path]}) does not exist; nothing is learned from it", err=True)
     typer.echo(f"{loaded.file or 'the defaults'}: in order")
 
 
@@ -124,6 +129,13 @@ def _print_values(loaded: Loaded, values: dict[str, object]) -> None:
                 (f"collections.{table['name']}.{leaf}", shown(table[leaf]), origin)
                 for table in value
                 for leaf in ("folders", "include", "exclude")
+            )
+        elif name == "trainers" and isinstance(value, dict) and value:
+            lines.extend(
+                (f"trainers.{trainer}.{leaf}", shown(value[trainer][leaf]), origin)
+                for trainer, settings in loaded.config.trainers.items()
+                for leaf in value[trainer]
+                if leaf in settings.model_fields_set
             )
         else:
             lines.append((name, shown(value), origin))

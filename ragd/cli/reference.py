@@ -13,7 +13,7 @@ import typer
 from ragd.cli.client import leaves
 from ragd.cli.main import build
 from ragd.cli.markdown import table
-from ragd.config.keys import Key, collection_keys, keys, sections
+from ragd.config.keys import Key, collection_keys, keys, sections, trainer_keys
 from ragd.config.origin import shown
 from ragd.domain.errors import RagdError
 
@@ -29,6 +29,10 @@ A value is taken from the last of these that gives one: the default, `ragd.toml`
 The file is the first of: `--config FILE`, `$RAGD_CONFIG`, `./ragd.toml`, `$XDG_CONFIG_HOME/ragd/ragd.toml`
 (`~/.config/ragd/ragd.toml`), `/etc/ragd/ragd.toml`. Relative paths in it are relative to the file; in variables and
 flags they are relative to the current folder."""
+_TRAINERS = """\
+One table for each trainer, by the name that `ragd plugins list` tells; a trainer without one goes by the defaults.
+What a trainer itself is told stands in `[trainers.NAME.options]`. `RAGD_TRAINERS` holds the same as a JSON object:
+`{"query_adapter": {"changed_chunks": 1000}}`; it replaces the tables of the file."""
 _COMMANDS = """\
 # Commands
 
@@ -81,14 +85,19 @@ def configuration() -> str:
         "",
         "One table for each collection. `RAGD_COLLECTIONS` holds the same as a JSON list.",
         "",
-        *table(
-            ("Key", "Accepts", "Default", "Meaning"),
-            ((f"`{key.leaf}`", key.accepts, _default(key) or "required", key.description) for key in collection_keys()),
-        ),
+        *_table_of_tables(collection_keys(), without_default="required"),
     ]
     for name, promise in sections().items():
         lines += ["", f"## `[{name}]`", "", promise, "", *_key_table(by_section[name])]
+    lines += ["", "## `[trainers.NAME]`", "", _TRAINERS, "", *_table_of_tables(trainer_keys(), without_default="")]
     return "\n".join(lines) + "\n"
+
+
+def _table_of_tables(inner: Sequence[Key], *, without_default: str) -> list[str]:
+    return table(
+        ("Key", "Accepts", "Default", "Meaning"),
+        ((f"`{key.leaf}`", key.accepts, _default(key) or without_default, key.description) for key in inner),
+    )
 
 
 def _key_table(section: Sequence[Key]) -> list[str]:

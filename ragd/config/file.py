@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 import re
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from ragd.config.keys import Key, keys, nearest, sections
+from ragd.config.keys import TRAINERS, Key, keys, nearest, sections
 from ragd.config.origin import Layer, Origin, Setting, shown
+from ragd.config.trainers import checked
 from ragd.domain.errors import ConfigInvalid
 
 FILE_NAME = "ragd.toml"
@@ -80,6 +81,8 @@ class _Reading:
         for name, value in tables.items():
             if name in self._sections:
                 found |= self._section(name, value)
+            elif name == TRAINERS:
+                found[name] = checked(self._tables(name, value), self._problems)
             elif name in self._keys:
                 found |= self._leaf(self._keys[name], value)
             else:
@@ -100,10 +103,18 @@ class _Reading:
         return found
 
     def _leaf(self, key: Key, value: object) -> dict[str, Setting]:
-        if key.is_number and (isinstance(value, bool) or not isinstance(value, int | float)):
+        if not key.fits(value):
             self._problem(key.name, f"{key.name} = {shown(value)} is not accepted; give {key.accepts}")
             return {}
         return {key.name: Setting(value, self._origin(key.name))}
+
+    def _tables(self, name: str, value: object) -> Setting:
+        """A key whose value is tables by name, with the line of everything in them."""
+        within = {part.removeprefix(f"{name}."): self._at(line) for part, line in self._inside(name)}
+        return Setting(value, self._origin(name), within)
+
+    def _inside(self, name: str) -> Iterator[tuple[str, int]]:
+        return ((part, line) for part, line in self._lines.items() if part.startswith(f"{name}."))
 
     def _unknown(self, name: str, known: Iterable[str]) -> None:
         near = nearest(name, known) or nearest(name, self._keys)
@@ -114,7 +125,10 @@ class _Reading:
         self._problems.append(f"{self._origin(name)}: {text}")
 
     def _origin(self, name: str) -> Origin:
-        line = self._lines.get(name) or self._lines.get(name.rpartition(".")[0])
+        first_inside = next((line for _, line in self._inside(name)), None)
+        return self._at(self._lines.get(name) or first_inside or self._lines.get(name.rpartition(".")[0]))
+
+    def _at(self, line: int | None) -> Origin:
         return Origin(Layer.FILE, f"{self._path}:{line}" if line else str(self._path))
 
 

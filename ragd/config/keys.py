@@ -13,6 +13,7 @@ import annotated_types
 from pydantic import BaseModel, SecretStr
 from pydantic.fields import FieldInfo
 
+from ragd.config.learning import TrainerSettings
 from ragd.config.schema import Collection, Config
 
 FLAGS = types.MappingProxyType(
@@ -26,6 +27,7 @@ FLAGS = types.MappingProxyType(
     }
 )
 COLLECTIONS = "collections"
+TRAINERS = "trainers"
 KNOWN_VARIABLES = frozenset({"RAGD_CONFIG"})
 TEST_PREFIX = "RAGD_TEST_"
 PREFIX = "RAGD_"
@@ -74,15 +76,36 @@ class Key:
         """True when a file must give it as a number, not as text."""
         return self.kind in (int, float)
 
+    @property
+    def is_flag(self) -> bool:
+        """True when a file must give it as true or false."""
+        return self.kind is bool or self.kind == bool | None
+
+    @property
+    def is_structured(self) -> bool:
+        """True when a variable must give it as JSON: a list, or tables by name."""
+        return get_origin(self.kind) in (tuple, dict)
+
+    def fits(self, value: object) -> bool:
+        """Whether a file or JSON gives it as the kind of value it is; what it may be is for the schema to say."""
+        if self.is_flag:
+            return isinstance(value, bool)
+        return not self.is_number or (isinstance(value, int | float) and not isinstance(value, bool))
+
 
 def keys() -> tuple[Key, ...]:
-    """Every key, in the order of the schema; `collections` is one key."""
+    """Every key, in the order of the schema; `collections` is one key, and so is `trainers`."""
     return tuple(_walk(Config, ""))
 
 
 def collection_keys() -> tuple[Key, ...]:
     """The keys of one collection's table, named `collections.name` and so on."""
     return tuple(_walk(Collection, f"{COLLECTIONS}."))
+
+
+def trainer_keys() -> tuple[Key, ...]:
+    """The keys of one trainer's table, named `trainers.enabled` and so on."""
+    return tuple(_walk(TrainerSettings, f"{TRAINERS}."))
 
 
 def sections() -> dict[str, str]:
@@ -134,6 +157,11 @@ def _accepts(field: FieldInfo) -> str:
             return "a list of tables, each with a name and folders"
         least = any(isinstance(rule, annotated_types.MinLen) for rule in field.metadata)
         return f"a list of {'paths' if item is Path else 'texts'}" + (", at least one" if least else "")
+    if get_origin(kind) is dict:
+        is_trainers = get_args(kind)[1] is TrainerSettings
+        return "a table for each trainer" if is_trainers else "a table of texts, numbers, true or false"
+    if kind is bool or kind == bool | None:
+        return "true or false"
     if kind in (int, float):
         return ("a whole number" if kind is int else "a number") + _range(field)
     if kind is Path:
@@ -147,7 +175,8 @@ def _range(field: FieldInfo) -> str:
     low = next((f"{rule.ge:,}" for rule in field.metadata if isinstance(rule, annotated_types.Ge)), "")
     above = next((f"{rule.gt:,}" for rule in field.metadata if isinstance(rule, annotated_types.Gt)), "")
     high = next((f"{rule.le:,}" for rule in field.metadata if isinstance(rule, annotated_types.Le)), "")
+    below = next((f"{rule.lt:,}" for rule in field.metadata if isinstance(rule, annotated_types.Lt)), "")
     if low and high:
         return f" from {low} to {high}"
-    bounds = [f"at least {low}" if low else "", f"above {above}" if above else "", f"at most {high}" if high else ""]
-    return "".join(f", {bound}" for bound in bounds if bound)
+    words = {"at least": low, "above": above, "at most": high, "below": below}
+    return "".join(f", {word} {bound}" for word, bound in words.items() if bound)

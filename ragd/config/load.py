@@ -8,16 +8,19 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from pydantic import ValidationError
 
 from ragd.config import file as toml
+from ragd.config.folders import default_plugins_folder, default_state
 from ragd.config.keys import (
     COLLECTIONS,
     KNOWN_VARIABLES,
     PREFIX,
     TEST_PREFIX,
+    TRAINERS,
     Key,
     collection_keys,
     keys,
@@ -25,11 +28,20 @@ from ragd.config.keys import (
     sections,
 )
 from ragd.config.origin import Layer, Origin, Setting, shown
-from ragd.config.schema import Config, default_state
+from ragd.config.schema import Config
+from ragd.config.trainers import checked, complaint
 from ragd.domain.errors import ConfigInvalid
 
-_ALWAYS_A_PATH = frozenset({"state", "http.socket"})
+_ALWAYS_A_PATH = frozenset({"state", "http.socket", "plugins.folder", "learn.generator"})
 _MAYBE_A_PATH = frozenset({"redis.server", "embed.model"})  # a bare name is a program or a model, not a file
+_UNLESS_AN_ADDRESS = frozenset({"learn.teacher"})
+_PATHS = frozenset({"learn.pairs", "learn.prompts"})
+_JSON_EXAMPLES = MappingProxyType(
+    {
+        COLLECTIONS: '[{"name": "docs", "folders": ["…"]}]',
+        TRAINERS: '{"query_adapter": {"changed_chunks": 1000}}',
+    }
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,8 +68,9 @@ def load(file: Path | None, env: Mapping[str, str], flags: Mapping[str, object],
         settings |= _anchored(toml.read(path, problems), path.parent, env)
     settings |= _anchored(_from_variables(env, problems), base, env)
     settings |= _anchored(_from_flags(flags), base, env)
-    if not settings.get("state", Setting("", Origin(Layer.DEFAULT))).value:
-        settings["state"] = Setting(str(default_state(env)), Origin(Layer.DEFAULT))
+    for name, default in (("state", default_state(env)), ("plugins.folder", default_plugins_folder(env))):
+        if name not in settings or settings[name].value == "":
+            settings[name] = Setting(str(default), Origin(Layer.DEFAULT))
     config = _validated(settings, problems)
     origins = {key.name: settings[key.name].origin if key.name in settings else Origin(Layer.DEFAULT) for key in keys()}
     return Loaded(config, origins, path)
@@ -92,13 +105,15 @@ def _from_variables(env: Mapping[str, str], problems: list[str]) -> dict[str, Se
 
 def _from_variable(key: Key, variable: str, text: str, problems: list[str]) -> dict[str, Setting]:
     origin = Origin(Layer.VARIABLE, variable)
-    if key.name != COLLECTIONS:
+    if not key.is_structured:
         return {key.name: Setting(text, origin)}
     try:
-        return {key.name: Setting(json.loads(text), origin)}
-    except json.JSONDecodeError as error:
-        problems.append(f'{variable}: not JSON ({error}); give [{{"name": "docs", "folders": ["…"]}}]')
+        setting = Setting(json.loads(text), origin)
+    except (json.JSONDecodeError, RecursionError) as error:
+        example = _JSON_EXAMPLES.get(key.name, '["…"]')
+        problems.append(f"{variable}: not JSON ({error}); give {example}")
         return {}
+    return {key.name: checked(setting, problems) if key.name == TRAINERS else setting}
 
 
 def _from_flags(flags: Mapping[str, object]) -> dict[str, Setting]:
@@ -116,18 +131,27 @@ def _anchored(settings: Mapping[str, Setting], base: Path, env: Mapping[str, str
         value = setting.value
         if name == COLLECTIONS and isinstance(value, list):
             found[name] = Setting([_anchored_table(table, base, env) for table in value], setting.origin)
-        elif isinstance(value, str) and value:
-            is_path = name in _ALWAYS_A_PATH or (name in _MAYBE_A_PATH and value.startswith((".", "~")))
-            if is_path:
-                found[name] = Setting(_absolute(value, base, env), setting.origin)
+        elif name in _PATHS and isinstance(value, list):
+            found[name] = Setting([_anchored_path(path, base, env) for path in value], setting.origin)
+        elif isinstance(value, str) and value and _is_path(name, value):
+            found[name] = Setting(_absolute(value, base, env), setting.origin)
     return found
+
+
+def _is_path(name: str, value: str) -> bool:
+    if name in _MAYBE_A_PATH:
+        return value.startswith((".", "~"))
+    return name in _ALWAYS_A_PATH or (name in _UNLESS_AN_ADDRESS and "://" not in value)
+
+
+def _anchored_path(value: object, base: Path, env: Mapping[str, str]) -> object:
+    return _absolute(str(value), base, env) if isinstance(value, str | Path) and str(value) else value
 
 
 def _anchored_table(table: object, base: Path, env: Mapping[str, str]) -> object:
     if not isinstance(table, dict) or not isinstance(table.get("folders"), list | tuple):
         return table
-    folders = [_absolute(str(f), base, env) if isinstance(f, str | Path) and str(f) else f for f in table["folders"]]
-    return {**table, "folders": folders}
+    return {**table, "folders": [_anchored_path(folder, base, env) for folder in table["folders"]]}
 
 
 def _absolute(text: str, base: Path, env: Mapping[str, str]) -> str:
@@ -145,7 +169,8 @@ def _validated(settings: Mapping[str, Setting], problems: list[str]) -> Config:
     try:
         config = Config.model_validate(nested)
     except ValidationError as error:
-        problems.extend(_line(dict(item), settings) for item in error.errors())
+        # Several kinds may be tried for one value, each with a complaint of its own.
+        problems.extend(dict.fromkeys(_line(dict(item), settings) for item in error.errors()))
     if problems or config is None:
         raise ConfigInvalid("\n".join(problems), hint=toml.LIST_KEYS_HINT)
     return config
@@ -155,10 +180,10 @@ def _line(item: Mapping[str, Any], settings: Mapping[str, Setting]) -> str:
     """One problem that validation found, with the origin of the value and what is accepted instead."""
     told = str(item["ctx"]["error"]) if item["type"] == "value_error" else ""
     loc: tuple[str | int, ...] = item["loc"]
-    by_name = {key.name: key for key in keys()}
-    key = by_name.get(".".join(str(part) for part in loc)) or (
-        by_name[COLLECTIONS] if loc[:1] == (COLLECTIONS,) else None
-    )
+    if loc[:1] == (TRAINERS,) and len(loc) > 1:
+        part, text = complaint(loc[1:], item["input"], told)
+        return f"{settings[TRAINERS].origin_of(part)}: {text}"
+    key = _key_at(loc)
     if key is None:
         return _line_of_several(told, settings)
     origin = settings[key.name].origin if key.name in settings else Origin(Layer.DEFAULT)
@@ -166,6 +191,16 @@ def _line(item: Mapping[str, Any], settings: Mapping[str, Setting]) -> str:
         return f"{origin}: {_line_of_collection(item, int(loc[1]), str(loc[2]))}"
     value = shown(item["input"], is_secret=key.is_secret)
     return f"{origin}: {key.name} = {value} is not accepted; give {told or key.accepts}"
+
+
+def _key_at(loc: tuple[str | int, ...]) -> Key | None:
+    """The key of a value that validation refused; a place inside a list is a place in its key."""
+    by_name = {key.name: key for key in keys()}
+    if loc[:1] == (COLLECTIONS,):
+        return by_name[COLLECTIONS]
+    while loc and isinstance(loc[-1], int):
+        loc = loc[:-1]
+    return by_name.get(".".join(str(part) for part in loc))
 
 
 def _line_of_collection(item: Mapping[str, Any], number: int, leaf: str) -> str:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
@@ -35,10 +36,17 @@ class Origin:
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """A value as it was given, and by whom."""
+    """A value as it was given, and by whom; `within` holds the origins of parts of a table, by dotted name below it."""
 
     value: object
     origin: Origin
+    within: Mapping[str, Origin] = field(default_factory=dict)
+
+    def origin_of(self, part: str) -> Origin:
+        """Where a part of the value comes from; as near as it is known."""
+        while part and part not in self.within:
+            part = part.rpartition(".")[0]
+        return self.within.get(part, self.origin)
 
 
 def plain(value: object, *, is_secret: bool = False) -> object:
@@ -49,6 +57,8 @@ def plain(value: object, *, is_secret: bool = False) -> object:
         return MASK if value else ""
     if isinstance(value, BaseModel):
         return {name: plain(getattr(value, name)) for name in type(value).model_fields}
+    if isinstance(value, Mapping):
+        return {str(name): plain(item) for name, item in value.items()}
     if isinstance(value, Path):
         return str(value)
     if isinstance(value, tuple | list):

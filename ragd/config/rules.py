@@ -5,9 +5,12 @@ from __future__ import annotations
 import ipaddress
 import itertools
 import os
-from collections.abc import Iterable, Sequence
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from urllib.parse import urlsplit
+
+_HOUR = re.compile(r"(?:[01]\d|2[0-3]):[0-5]\d")
 
 
 def below(low_key: str, low: float, high_key: str, high: float) -> None:
@@ -70,6 +73,23 @@ def encoder_settings(encoder: str, model: str, precision: str, url: str) -> None
         raise ValueError('embed.model must name the endpoint\'s model when embed.encoder is "openai"')
     if encoder != "onnx" and precision != "fp32":
         raise ValueError(f'embed.precision "{precision}" is for embed.encoder "onnx", not "{encoder}"')
+
+
+def hours_of_day(value: str) -> str:
+    """Two different times of day such as `22:00-06:00`, or nothing."""
+    if not value:
+        return value
+    begin, dash, end = value.partition("-")
+    if not dash or not all(_HOUR.fullmatch(hour) for hour in (begin, end)) or begin == end:
+        raise ValueError('two times of day such as "08:00-18:00"')
+    return value
+
+
+def priced(limits: Mapping[str, float], cpu_rate: float, gpu_rate: float) -> None:
+    """A limit of money, by its key in `budget`, means nothing where nothing costs money."""
+    for name, limit in limits.items():
+        if limit and not (cpu_rate or gpu_rate):
+            raise ValueError(f"budget.{name} ({limit:g}) needs a price: set budget.cpu_rate or budget.gpu_rate")
 
 
 def distinct_collections(collections: Sequence[tuple[str, Iterable[Path]]]) -> None:

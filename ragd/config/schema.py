@@ -3,30 +3,18 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
 from pathlib import Path
 from typing import ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
+from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from ragd.config import rules
+from ragd.config.folders import default_plugins_folder, default_state
+from ragd.config.learning import Budget, Gate, Learn, Plugins, TrainerSettings
+from ragd.config.section import Section
 
-
-def default_state(env: Mapping[str, str]) -> Path:
-    """The state folder when none is configured: `$XDG_STATE_HOME/ragd`, else `~/.local/state/ragd`."""
-    base = env.get("XDG_STATE_HOME", "")
-    if os.path.isabs(base):
-        return Path(base, "ragd")
-    home = env.get("HOME") or os.path.expanduser("~")
-    return Path(home, ".local", "state", "ragd")
-
-
-class Section(BaseModel):
-    """What every section shares: no unknown keys, no changes after loading."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
+__all__ = ["Budget", "Collection", "Config", "Gate", "Learn", "Plugins", "TrainerSettings", "default_state"]
 
 Globs = tuple[str, ...]
 
@@ -231,104 +219,6 @@ class Retain(Section):
     receipts: int = Field(default=100_000, ge=100, description="Receipts kept; the oldest go first.")
 
 
-class Learn(Section):
-    """Training: whether, on what, and within which limits."""
-
-    enabled: bool = Field(default=True, description="Whether models are trained at all.")
-    pairs: tuple[Path, ...] = Field(
-        default=(),
-        description="Queries with their answers: folders in BEIR's layout, or JSONL files of questions and documents.",
-    )
-    prompts: tuple[Path, ...] = Field(
-        default=(), description="Prompts with answers for generators: JSONL files with `prompt` and `answer`."
-    )
-    generator: str = Field(default="", description="Folder of the generation model that generator trainers adapt.")
-    teacher: str = Field(
-        default="", description="Teacher for distillation: a model folder, or the address of an OpenAI-compatible endpoint."
-    )
-    journal: bool = Field(
-        default=False, description="Keep queries with what was found, for drift, evaluation and training."
-    )
-    journal_days: float = Field(default=90.0, gt=0, le=36500, description="Days that the journal goes back.")
-    launcher: str = Field(default="local", min_length=1, description="How runs are started: `local`, or a plugin's name.")
-    trackers: tuple[str, ...] = Field(default=(), description="Plugins that are told how runs go, beside ragd's tables.")
-    workers: int = Field(default=1, ge=0, le=16, description="Train workers the daemon starts; 0 leaves it to others.")
-    threads: int = Field(default=1, ge=1, le=1024, description="Threads of a run.")
-    memory_mb: int = Field(default=4096, ge=256, description="MiB of memory a run may use, with all it starts.")
-    disk_mb: int = Field(default=4096, ge=16, description="MiB a run may write.")
-    processes: int = Field(default=64, ge=1, le=4096, description="Processes a run may have at once.")
-    timeout_s: float = Field(default=3600.0, gt=0, description="Seconds a run may take.")
-    device: Literal["cpu", "cuda"] = Field(default="cpu", description="Where runs compute.")
-    keep_previous_s: float = Field(
-        default=86400.0, ge=0, description="Seconds a replaced generation is kept up to date, ready for a rollback."
-    )
-    keep_runs: int = Field(default=200, ge=1, description="Runs kept with their folders; the oldest go first.")
-
-
-class Budget(Section):
-    """What training and backfills may cost; 0 sets no limit."""
-
-    train_cpu_s_day: float = Field(default=3600.0, ge=0, description="CPU seconds of training a day.")
-    train_cpu_s_month: float = Field(default=36000.0, ge=0, description="CPU seconds of training in 30 days.")
-    train_gpu_s_day: float = Field(default=0.0, ge=0, description="GPU seconds of training a day.")
-    train_gpu_s_month: float = Field(default=0.0, ge=0, description="GPU seconds of training in 30 days.")
-    backfill_cpu_s_day: float = Field(default=0.0, ge=0, description="CPU seconds of filling new generations a day.")
-    backfill_cpu_s_month: float = Field(default=0.0, ge=0, description="CPU seconds of filling in 30 days.")
-    cpu_rate: float = Field(default=0.0, ge=0, description="Price of an hour of CPU.")
-    gpu_rate: float = Field(default=0.0, ge=0, description="Price of an hour of GPU.")
-    currency: str = Field(default="", max_length=8, description="What prices are in; for display.")
-    money_day: float = Field(default=0.0, ge=0, description="Most money a day, training and filling together.")
-    money_month: float = Field(default=0.0, ge=0, description="Most money in 30 days.")
-    quiet_hours: str = Field(
-        default="", pattern=r"^$|^\d\d:\d\d-\d\d:\d\d$", description="Local time without training: `08:00-18:00`."
-    )
-
-
-class Gate(Section):
-    """When a challenger may replace what serves."""
-
-    metric: Literal["ndcg@10", "recall@10", "mrr@10"] = Field(default="ndcg@10", description="What must get better.")
-    alpha: float = Field(default=0.05, gt=0, lt=1, description="Chance of promoting what is no better, over all attempts.")
-    min_effect: float = Field(default=0.005, ge=0, lt=1, description="Least gain of the metric that counts.")
-    min_queries: int = Field(default=30, ge=2, description="Least held-out queries; with fewer nothing is promoted.")
-    slice_margin: float = Field(default=0.02, ge=0, lt=1, description="How much any slice may lose at most.")
-    latency_ratio: float = Field(default=1.5, gt=0, description="A query may take at most this many times as long.")
-    memory_ratio: float = Field(default=1.5, gt=0, description="The model may take at most this many times the memory.")
-    heldout_share: float = Field(default=0.3, gt=0, lt=1, description="Share of documents whose queries are held out.")
-
-
-class Plugins(Section):
-    """Where plugin files lie, and which plugins are not wanted."""
-
-    folder: str = Field(
-        default="", description="Folder of plugin files; empty is `$XDG_CONFIG_HOME/ragd/plugins` or `~/.config/ragd/plugins`."
-    )
-    disabled: tuple[str, ...] = Field(default=(), description="Names of plugins that are not used.")
-
-
-class TrainerSettings(Section):
-    """When one trainer fires, and with what; `[trainers.NAME]` in the file."""
-
-    enabled: bool | None = Field(
-        default=None, description="Whether it fires by itself; by default index fits, query adapters and trusted files do."
-    )
-    when: Literal["any", "all"] = Field(default="any", description="Whether one condition suffices or all must hold.")
-    changed_chunks: int = Field(default=0, ge=0, description="Chunks changed since its last run; 0: not asked.")
-    changed_share: float = Field(default=0.0, ge=0, description="The same as a share of all chunks; 0: not asked.")
-    new_examples: int = Field(default=0, ge=0, description="New examples since its last run; 0: not asked.")
-    document_drift: bool = Field(default=False, description="Documents of a new kind come in.")
-    query_drift: bool = Field(default=False, description="Queries of a new kind come in.")
-    bad_share: float = Field(default=0.0, ge=0, le=1, description="Share of answers judged bad; 0: not asked.")
-    centroid_cosine: float = Field(default=0.0, ge=0, le=1, description="The index fit fell below this; 0: not asked.")
-    every_s: float = Field(default=0.0, ge=0, description="Seconds since its last run; 0: not asked.")
-    policy: str = Field(default="", description="A plugin's own rule.")
-    warmup_chunks: int = Field(default=200, ge=0, description="It does not fire before there are this many chunks.")
-    cooldown_s: float = Field(default=3600.0, ge=0, description="Seconds after a run in which it does not fire.")
-    timeout_s: float = Field(default=0.0, ge=0, description="Seconds its runs may take; 0: as `learn.timeout_s`.")
-    memory_mb: int = Field(default=0, ge=0, description="MiB its runs may use; 0: as `learn.memory_mb`.")
-    options: dict[str, str | int | float | bool] = Field(default={}, description="What it is told: `run.settings`.")
-
-
 class Log(Section):
     """What the daemon writes to its log."""
 
@@ -374,6 +264,11 @@ class Config(BaseSettings):
     def socket_path(self) -> Path:
         """The Unix socket of the daemon's HTTP interface."""
         return Path(self.http.socket) if self.http.socket else self.state / "ragd.sock"
+
+    @property
+    def plugins_folder(self) -> Path:
+        """The trusted folder of plugin files."""
+        return Path(self.plugins.folder) if self.plugins.folder else default_plugins_folder(os.environ)
 
     @model_validator(mode="after")
     def _fits_together(self) -> Config:

@@ -73,3 +73,21 @@ def test_an_option_before_the_command_names_the_file(ragd: Any, tmp_path: Path) 
     (tmp_path / "other.toml").write_text("[search]\nlimit = 7\n")
     result = ragd("--config", str(tmp_path / "other.toml"), "config", "show", "--json")
     assert json.loads(result.stdout)["values"]["search.limit"]["value"] == 7
+
+
+def test_show_lists_what_was_set_for_each_trainer(ragd: Any, tmp_path: Path) -> None:
+    (tmp_path / "ragd.toml").write_text("[trainers.a]\nevery_s = 60\n[trainers.a.options]\nrank = 4\n")
+    lines = {line.split()[0]: line for line in ragd("config", "show").stdout.splitlines()}
+    assert lines["trainers.a.every_s"].split() == ["trainers.a.every_s", "60.0", f"{tmp_path}/ragd.toml:1"]
+    assert '{"rank": 4}' in lines["trainers.a.options"]
+    assert "trainers.a.when" not in lines
+    shown = json.loads(ragd("config", "show", "--json").stdout)["values"]["trainers"]["value"]
+    assert (shown["a"]["when"], shown["a"]["options"]) == ("any", {"rank": 4})
+
+
+def test_check_notes_files_of_examples_that_are_not_there(ragd: Any, tmp_path: Path) -> None:
+    (tmp_path / "ragd.toml").write_text('[learn]\npairs = ["qa.jsonl"]\n')
+    result = ragd("config", "check")
+    assert result.exit_code == 0
+    assert f"note: {tmp_path}/qa.jsonl (learn.pairs) does not exist" in result.stderr
+    assert json.loads(ragd("config", "check", "--json").stdout)["missing_files"] == [f"{tmp_path}/qa.jsonl"]

@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from ragd.config.keys import collection_keys, keys, nearest, sections
+from ragd.config.keys import collection_keys, keys, nearest, sections, trainer_keys
 from ragd.config.load import load
-from ragd.config.schema import Config
+from ragd.config.schema import Config, TrainerSettings
 from ragd.config.template import commented_file
 
 
@@ -19,16 +19,19 @@ def test_the_commented_file_changes_nothing(tmp_path: Path) -> None:
 
 def test_with_every_key_uncommented_it_still_means_the_defaults(tmp_path: Path) -> None:
     file = tmp_path / "ragd.toml"
-    file.write_text(re.sub(r"(?m)^# (?=(\w+ = |\[\[))", "", commented_file()))
+    file.write_text(re.sub(r"(?m)^# (?=(\w+ = |\[\[|\[trainers\.))", "", commented_file()))
     loaded = load(file, {"HOME": "/h"}, {})
     defaults = load(None, {"HOME": "/h"}, {}, cwd=tmp_path / "none").config
     assert loaded.config.collections[0].folders == (Path("/h/notes"),)
-    assert loaded.config.model_copy(update={"collections": ()}) == defaults
+    trainer = loaded.config.trainers["query_adapter"]
+    assert trainer.model_copy(update={"enabled": None, "options": {}}) == TrainerSettings()
+    assert trainer.options == {"epochs": 4}
+    assert loaded.config.model_copy(update={"collections": (), "trainers": {}}) == defaults
     assert {str(origin.layer) for origin in loaded.origins.values()} == {"file"}
 
 
 def test_every_key_is_described_and_says_what_it_accepts() -> None:
-    for key in (*keys(), *collection_keys()):
+    for key in (*keys(), *collection_keys(), *trainer_keys()):
         assert key.description.endswith("."), key.name
         assert key.accepts, key.name
         assert key.variable.startswith("RAGD_")
