@@ -17,6 +17,7 @@ from ragd.domain.work import Outbox, ReadLimits, SplitPolicy
 from ragd.embed.encoder import open_encoder, tokenizer_path
 from ragd.flow.answer import Answer, Freshness, SearchSettings
 from ragd.flow.dispatch import Bounds, Dispatch
+from ragd.flow.generations import Generations, Live
 from ragd.flow.ingest import Ingest, Tables
 from ragd.flow.offline import Offline
 from ragd.index.generation import Generation
@@ -134,22 +135,21 @@ def build(
     if restored.refused:
         discard_snapshots(places.generation(generation_id))
     roots = {root.id: root.path for root in tables.documents.set_roots(configured_roots(config))}
+    generations = Generations([Live(generation_id, model.space, model.spec, restored.generation)])
     dispatch = Dispatch(
         tables.documents,
         tables.vectors,
         outbox,
         roots=roots,
-        generation=generation_id,
-        fingerprint=model.space.fingerprint,
+        generations=generations,
         bounds=Bounds(),
         clock=clock,
     )
     ingest = Ingest(
         tables,
-        restored.generation,
+        generations,
         reader.replay,
         dispatch,
-        generation=generation_id,
         reader=model.reader,
         recheck=recheck,
         clock=clock,

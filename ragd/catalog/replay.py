@@ -23,8 +23,11 @@ class Replay:
 
     def changed_since(self, generation: int, sequence: int) -> Ids | None:
         """Chunks whose membership changed after `sequence`; None when the log no longer reaches back."""
-        floor = self._connections.mine.execute("SELECT value FROM facts WHERE name = 'changes_floor'").fetchone()
-        if floor is not None and sequence < floor[0]:
+        # The floor without a number is of a catalog that knew one generation only.
+        floor = self._connections.mine.execute(
+            "SELECT max(value) FROM facts WHERE name IN ('changes_floor', ?)", (f"changes_floor {generation}",)
+        ).fetchone()[0]
+        if floor is not None and sequence < floor:
             return None
         rows = self._connections.mine.execute(
             "SELECT DISTINCT chunk_id FROM changes WHERE seq > ? AND generation = ? ORDER BY chunk_id",

@@ -119,6 +119,7 @@ class Vectors:
             if gone == limit:
                 return gone, []
             db.execute("DELETE FROM changes WHERE generation = ?", (generation,))
+            db.execute("DELETE FROM facts WHERE name = ?", (f"changes_floor {generation}",))
             db.execute("DELETE FROM generations WHERE id = ?", (generation,))
             return gone, [generation]
 
@@ -187,14 +188,13 @@ class Vectors:
         ).fetchall()
         return [content_id for content_id, missing in rows if missing == 0]
 
-    def trim_changes(self, up_to: int) -> None:
-        """Forgets the log up to and including this sequence: no snapshot older than it will be replayed."""
+    def trim_changes(self, generation: int, up_to: int) -> None:
+        """Forgets a generation's log up to and including this sequence: no older snapshot of it will be replayed."""
         with self._store.transaction() as db:
-            db.execute("DELETE FROM changes WHERE seq <= ?", (up_to,))
+            db.execute("DELETE FROM changes WHERE seq <= ? AND generation = ?", (up_to, generation))
             db.execute(
-                "INSERT INTO facts VALUES ('changes_floor', ?)"
-                " ON CONFLICT DO UPDATE SET value = max(value, excluded.value)",
-                (up_to,),
+                "INSERT INTO facts VALUES (?, ?) ON CONFLICT DO UPDATE SET value = max(value, excluded.value)",
+                (f"changes_floor {generation}", up_to),
             )
 
 

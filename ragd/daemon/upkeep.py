@@ -114,7 +114,7 @@ class Upkeep:
         app = self._app
         kept = kept_sequences(app.places.generation(app.generation_id))
         if kept:
-            app.tables.vectors.trim_changes(kept[-1])
+            app.tables.vectors.trim_changes(app.generation_id, kept[-1])
         app.tables.receipts.trim(app.config.retain.receipts)
         if app.reader.overview.waiting()[1] == 0:
             app.tables.vectors.drop_retired()

@@ -11,6 +11,7 @@ from ragd.catalog.documents import Documents, Pending
 from ragd.catalog.vectors import Vectors
 from ragd.domain.errors import BrokerUnavailable
 from ragd.domain.work import EmbedBatch, ExtractBatch, ExtractItem, Outbox
+from ragd.flow.generations import Generations, Live
 
 _SUSPECT_ATTEMPTS = 2
 
@@ -31,16 +32,32 @@ class Bounds:
 
 @dataclass(slots=True)
 class InFlight:
-    """One batch that a worker has or will have: documents with the version that was sent, or chunks."""
+    """One batch that a worker has or will have: documents with the version that was sent, or chunks of a generation.
+
+    `fresh` says that it goes ahead of others in its queue.
+    """
 
     fresh: bool
     sent_at: float
     documents: dict[int, int] = field(default_factory=dict)
+    generation: int = 0
     chunks: set[int] = field(default_factory=set)
 
 
+@dataclass(slots=True)
+class Pause:
+    """How often in a row a generation's encoder refused a batch, and until when (Unix seconds) it is left alone."""
+
+    failures: int = 0
+    until: float = 0.0
+
+
 class Dispatch:
-    """Tops up the queues from the catalog; knows what is in flight. Lives in the daemon's main thread."""
+    """Tops up the queues from the catalog; knows what is in flight. Lives in the daemon's main thread.
+
+    Embed work goes out in this order: fresh edits of the generation that serves, those of the other live ones, the
+    backfill of the serving one, then, while `may_fill()` says so, that of the others.
+    """
 
     def __init__(
         self,
@@ -49,32 +66,29 @@ class Dispatch:
         outbox: Outbox,
         *,
         roots: Mapping[int, bytes],
-        generation: int,
-        fingerprint: str,
+        generations: Generations,
         bounds: Bounds,
+        may_fill: Callable[[], bool] = lambda: True,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._documents = documents
         self._vectors = vectors
         self._outbox = outbox
         self._roots = roots
-        self._generation = generation
-        self._fingerprint = fingerprint
+        self._generations = generations
         self._bounds = bounds
         self._clock = clock
         self._extracting: dict[str, InFlight] = {}
         self._embedding: dict[str, InFlight] = {}
-        self._embed_failures = 0
-        self._embed_paused_until = 0.0
+        self._pauses: dict[int, Pause] = {}
+        self.may_fill = may_fill
         self.embed_workers = 1
 
     def step(self) -> None:
         """Sends what may be sent now. A broker that is away is tried again at the next step."""
         try:
             self._send_extracts()
-            if self._clock() >= self._embed_paused_until:
-                self._send_embeds(fresh=True)
-                self._send_embeds(fresh=False)
+            self._send_embeds()
         except BrokerUnavailable:
             return
 
@@ -99,14 +113,20 @@ class Dispatch:
             if not batch.documents:
                 del self._extracting[batch_id]
 
-    def embedded(self, chunk_ids: Iterable[int]) -> None:
-        """These chunks came back with vectors."""
-        self._embed_failures = 0
+    def embedded(self, generation: int, chunk_ids: Iterable[int]) -> None:
+        """These chunks came back with vectors of this generation."""
+        self._pauses.pop(generation, None)
         gone = set(chunk_ids)
         for batch_id, batch in list(self._embedding.items()):
-            batch.chunks -= gone
-            if not batch.chunks:
-                del self._embedding[batch_id]
+            if batch.generation == generation:
+                batch.chunks -= gone
+                if not batch.chunks:
+                    del self._embedding[batch_id]
+
+    def forget(self, generation: int) -> None:
+        """Nothing of this generation is awaited any more: it was retired."""
+        self._pauses.pop(generation, None)
+        self._embedding = {i: batch for i, batch in self._embedding.items() if batch.generation != generation}
 
     def lost(self, batch_id: str) -> None:
         """A worker died twice over this batch: its documents go out again, later one by one."""
@@ -116,13 +136,15 @@ class Dispatch:
         self._embedding.pop(batch_id, None)
 
     def embed_failed(self, batch_id: str) -> float:
-        """The encoder refused a batch: its chunks wait; returns for how many seconds (it grows)."""
-        self._embedding.pop(batch_id, None)
+        """The encoder refused a batch: its generation's chunks wait; returns for how many seconds (it grows)."""
+        batch = self._embedding.pop(batch_id, None)
+        generation = batch.generation if batch is not None else self._generations.serving.id
+        pause = self._pauses.setdefault(generation, Pause())
         shortest, longest = self._bounds.pause_s
-        pause = min(longest, shortest * 2**self._embed_failures)
-        self._embed_failures += 1
-        self._embed_paused_until = self._clock() + pause
-        return float(pause)
+        wait_s = min(longest, shortest * 2**pause.failures)
+        pause.failures += 1
+        pause.until = self._clock() + wait_s
+        return float(wait_s)
 
     def find_lost(self, is_alive: Callable[[str], bool]) -> int:
         """Forgets batches that Redis no longer knows, so that they are sent again; returns how many."""
@@ -168,20 +190,37 @@ class Dispatch:
             batch[0].fresh, self._clock(), documents={p.document_id: p.version for p in batch}
         )
 
-    def _send_embeds(self, *, fresh: bool) -> None:
-        allowed = self._bounds.fresh_batches if fresh else self._bounds.embed_batches * max(1, self.embed_workers)
-        flying = sum(batch.fresh == fresh for batch in self._embedding.values())
+    def _send_embeds(self) -> None:
+        now = self._clock()
+        paused = {generation for generation, pause in self._pauses.items() if now < pause.until}
+        ready = [live for live in self._generations.all if live.is_embeddable and live.id not in paused]
+        serving = [live for live in ready if live.id == self._generations.serving.id]
+        others = [live for live in ready if live.id != self._generations.serving.id]
+        for live in serving:
+            self._send_embed(live, fresh=True, ahead=True)
+        # Nobody waits for these: they go before a backfill, but not ahead of what is fresh where it is searched.
+        for live in others:
+            self._send_embed(live, fresh=True, ahead=False)
+        for live in serving:
+            self._send_embed(live, fresh=False, ahead=False)
+        if others and self.may_fill():
+            for live in others:
+                self._send_embed(live, fresh=False, ahead=False)
+
+    def _send_embed(self, live: Live, *, fresh: bool, ahead: bool) -> None:
+        allowed = self._bounds.fresh_batches if ahead else self._bounds.embed_batches * max(1, self.embed_workers)
+        flying = sum(batch.fresh == ahead for batch in self._embedding.values())
         if flying >= allowed:
             return
-        busy = set().union(*(batch.chunks for batch in self._embedding.values()))
+        busy = set().union(*(batch.chunks for batch in self._embedding.values() if batch.generation == live.id))
         size = self._bounds.embed_chunks
-        waiting = self._vectors.to_embed(self._generation, len(busy) + size * (allowed - flying), fresh=fresh)
+        waiting = self._vectors.to_embed(live.id, len(busy) + size * (allowed - flying), fresh=fresh)
         free = [chunk_id for chunk_id in waiting if chunk_id not in busy]
         for at in range(0, min(len(free), size * (allowed - flying)), size):
             chunk_ids, texts = self._vectors.texts(free[at : at + size])
-            batch = EmbedBatch(_batch_id(fresh), self._generation, self._fingerprint, chunk_ids, texts, fresh)
+            batch = EmbedBatch(_batch_id(ahead), live.id, live.space.fingerprint, chunk_ids, texts, ahead)
             self._outbox.embed(batch)
-            self._embedding[batch.id] = InFlight(fresh, self._clock(), chunks=set(chunk_ids))
+            self._embedding[batch.id] = InFlight(ahead, self._clock(), generation=live.id, chunks=set(chunk_ids))
 
 
 def _batches(free: list[Pending], bounds: Bounds) -> Iterator[list[Pending]]:

@@ -21,9 +21,10 @@ from ragd.catalog.store import Store
 from ragd.catalog.vectors import Vectors
 from ragd.domain.changes import Action, Change, Observation, Presence
 from ragd.domain.documents import Extraction, Stat, kind_of
-from ragd.domain.ports import LiveIndex, VectorSource
+from ragd.domain.ports import VectorSource
 from ragd.domain.work import EmbedResult, ExtractResult
 from ragd.flow.dispatch import Dispatch
+from ragd.flow.generations import Generations
 from ragd.plan.reconcile import reconcile
 
 _GIVE_UP_ATTEMPTS = 4
@@ -48,29 +49,30 @@ class Tables:
 class Ingest:
     """Applies what was observed, extracted and embedded; see the module's first lines.
 
-    `generation` is the serving embedding space, `reader` the version of all readers and the split
-    policy together. `recheck` asks the watcher to look at a path again.
+    Every live generation gets every change. `reader` is the version of all readers and the split policy
+    together. `recheck` asks the watcher to look at a path again. `on_encoded` hears, inside the transaction that
+    keeps the vectors, a generation's id, the encoder's seconds, and whether they went into one that does not serve.
     """
 
     def __init__(
         self,
         tables: Tables,
-        index: LiveIndex,
+        generations: Generations,
         source: VectorSource,
         dispatch: Dispatch,
         *,
-        generation: int,
         reader: str,
         recheck: Callable[[int, bytes], None],
+        on_encoded: Callable[[int, float, bool], None] = lambda _generation, _seconds, _is_fill: None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._tables = tables
-        self._index = index
+        self._generations = generations
         self._source = source
         self._dispatch = dispatch
-        self._generation = generation
         self._reader = reader
         self._recheck = recheck
+        self.on_encoded = on_encoded
         self._clock = clock
         self.committing = threading.Lock()
         """Held from a commit until the index equals it: whoever saw the commit may wait here for the index."""
@@ -86,8 +88,8 @@ class Ingest:
                     self._begin()
                     for change in changes:
                         self._plan(root_id, change)
-                    delta = self._settle(fresh=any(c.observation.fresh for c in changes))
-                self._apply(delta)
+                    deltas = self._settle(fresh=any(c.observation.fresh for c in changes))
+                self._apply(deltas)
         self._dispatch.step()
 
     def commit_text(self, results: Sequence[ExtractResult], extracted_at: float) -> None:
@@ -109,38 +111,48 @@ class Ingest:
                         again.append(row)
                     else:
                         self._fail(row, result.reason, result.hint)
-                delta = self._settle(fresh=fresh)
-            self._apply(delta)
+                deltas = self._settle(fresh=fresh)
+            self._apply(deltas)
         self._dispatch.extracted((r.document_id, r.version) for r in results)
         self._dispatch.step()
         for row in again:
             self._recheck(row.root_id, row.path)
 
     def commit_vectors(self, result: EmbedResult) -> None:
-        """Vectors land in the catalog, then in the index: searchable by meaning from here on."""
-        tables = self._tables
-        with self.committing:
-            with tables.store.transaction() as db:
-                self._begin()
-                enter, complete = tables.vectors.put(result.generation, result.chunk_ids, result.vectors)
-                tables.receipts.searchable(complete)
-                for name, amount in (("encoded_chars", result.encoded_chars), ("encode_s", result.encode_s)):
-                    db.execute(
-                        "INSERT INTO facts VALUES (?, ?) ON CONFLICT DO UPDATE SET value = value + excluded.value",
-                        (name, amount),
+        """Vectors land in the catalog, then in their generation's index: searchable by meaning from here on.
+
+        Those of a generation that was retired meanwhile are let go.
+        """
+        live = self._generations.get(result.generation)
+        if live is not None:
+            with self.committing:
+                enter = self._keep(result)
+                if enter:
+                    position = {chunk_id: at for at, chunk_id in enumerate(result.chunk_ids)}
+                    rows = [position[chunk_id] for chunk_id in enter]
+                    live.index.apply(
+                        np.asarray(enter, dtype=np.int64),
+                        result.vectors[rows],
+                        _NO_IDS,
+                        sequence=self._source.change_sequence(),
                     )
-                tables.receipts.stamp(self._clock())
-            if enter and result.generation == self._generation:
-                position = {chunk_id: at for at, chunk_id in enumerate(result.chunk_ids)}
-                rows = [position[chunk_id] for chunk_id in enter]
-                self._index.apply(
-                    np.asarray(enter, dtype=np.int64),
-                    result.vectors[rows],
-                    _NO_IDS,
-                    sequence=self._source.change_sequence(),
-                )
-        self._dispatch.embedded(result.chunk_ids)
+        self._dispatch.embedded(result.generation, result.chunk_ids)
         self._dispatch.step()
+
+    def _keep(self, result: EmbedResult) -> list[int]:
+        tables = self._tables
+        with tables.store.transaction() as db:
+            self._begin()
+            enter, complete = tables.vectors.put(result.generation, result.chunk_ids, result.vectors)
+            tables.receipts.searchable(complete)
+            for name, amount in (("encoded_chars", result.encoded_chars), ("encode_s", result.encode_s)):
+                db.execute(
+                    "INSERT INTO facts VALUES (?, ?) ON CONFLICT DO UPDATE SET value = value + excluded.value",
+                    (name, amount),
+                )
+            self.on_encoded(result.generation, result.encode_s, result.generation != self._generations.serving.id)
+            tables.receipts.stamp(self._clock())
+        return enter
 
     def step(self) -> None:
         """Sends waiting work; gives up on documents that cost several workers their lives."""
@@ -154,8 +166,8 @@ class Ingest:
                         self._fail(
                             row, "reading it ended several workers", "look at the file; `ragd retry` tries again"
                         )
-                    delta = self._settle(fresh=False)
-                self._apply(delta)
+                    deltas = self._settle(fresh=False)
+                self._apply(deltas)
         self._dispatch.step()
 
     def retry(self, paths: Sequence[bytes] | None) -> int:
@@ -214,7 +226,7 @@ class Ingest:
         contents = self._tables.contents
         content = contents.find(extraction.content_hash, extraction.kind, self._reader)
         if content is None:
-            content = contents.add(extraction, self._reader, self._generation)
+            content = contents.add(extraction, self._reader, self._generations.serving.id)
         self._attach(row, content, extraction.stat, extraction.content_hash, extracted_at)
 
     def _attach(self, row: Row, content: Content, stat: Stat, content_hash: bytes, extracted_at: float | None) -> None:
@@ -242,21 +254,20 @@ class Ingest:
         self._tables.contents.forget_references()
         self._tables.receipts.begin()
 
-    def _settle(self, *, fresh: bool) -> IndexDelta:
-        delta = self._tables.contents.settle((self._generation,), fresh=fresh)[self._generation]
+    def _settle(self, *, fresh: bool) -> dict[int, IndexDelta]:
+        deltas = self._tables.contents.settle(self._generations.ids, fresh=fresh)
         self._tables.receipts.stamp(self._clock())
-        return delta
+        return deltas
 
-    def _apply(self, delta: IndexDelta) -> None:
-        if not (delta.enter or delta.leave):
-            return
-        ids, vectors = self._source.live_vectors(self._generation, np.asarray(delta.enter, dtype=np.int64))
-        self._index.apply(
-            ids,
-            vectors,
-            np.asarray(delta.leave, dtype=np.int64),
-            sequence=self._source.change_sequence(),
-        )
+    def _apply(self, deltas: dict[int, IndexDelta]) -> None:
+        for live in self._generations.all:
+            delta = deltas[live.id]
+            if not (delta.enter or delta.leave):
+                continue
+            ids, vectors = self._source.live_vectors(live.id, np.asarray(delta.enter, dtype=np.int64))
+            live.index.apply(
+                ids, vectors, np.asarray(delta.leave, dtype=np.int64), sequence=self._source.change_sequence()
+            )
 
 
 _NO_IDS = np.empty(0, dtype=np.int64)

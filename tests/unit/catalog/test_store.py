@@ -150,7 +150,7 @@ def test_the_change_log_replays_what_came_and_went_and_says_when_it_cannot(tmp_p
     assert changed.tolist() == [2]
     ids, vectors = reader.replay.live_vectors(generation, reader.replay.live_ids(generation))
     assert (ids.tolist(), vectors.shape) == ([1, 2], (2, 4))
-    tables.vectors.trim_changes(sequence)
+    tables.vectors.trim_changes(generation, sequence)
     assert reader.replay.changed_since(generation, 1) is None
     assert reader.replay.change_sequence() == sequence
     reader.close()

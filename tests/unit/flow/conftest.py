@@ -6,6 +6,7 @@ import hashlib
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import pytest
@@ -14,10 +15,12 @@ from ragd.catalog.reader import CatalogReader
 from ragd.catalog.store import Store
 from ragd.domain.changes import Observation, Presence
 from ragd.domain.documents import Extraction, Piece, Stat, content_hash
-from ragd.domain.index import EmbeddingSpace, HalfVectors
+from ragd.domain.index import EmbeddingSpace, EncoderSpec, HalfVectors
 from ragd.domain.work import EmbedResult, ExtractResult
 from ragd.flow.dispatch import Bounds, Dispatch
+from ragd.flow.generations import Generations, Live
 from ragd.flow.ingest import Ingest, Tables
+from ragd.index.generation import Generation
 from ragd.testing.fakes import DictIndex, MemoryOutbox
 
 DIMENSION = 8
@@ -41,7 +44,9 @@ class World:
         self.store = Store(self.state)
         self.tables = Tables.of(self.store, self.clock)
         self.reader = CatalogReader(self.state)
-        self.generation = self.tables.vectors.serve(EmbeddingSpace("f" * 16, DIMENSION, "tiny", 64))
+        space = EmbeddingSpace("f" * 16, DIMENSION, "tiny", 64)
+        self.generation = self.tables.vectors.serve(space)
+        self.generations = Generations([Live(self.generation, space, EncoderSpec(), cast(Generation, self.index))])
         self.root = self.tables.documents.set_roots([("notes", b"/kb")])[0].id
         self.outbox = MemoryOutbox()
         self.dispatch = Dispatch(
@@ -49,17 +54,15 @@ class World:
             self.tables.vectors,
             self.outbox,
             roots={self.root: b"/kb"},
-            generation=self.generation,
-            fingerprint="f" * 16,
+            generations=self.generations,
             bounds=Bounds(extract_files=4, embed_chunks=4),
             clock=self.clock,
         )
         self.ingest = Ingest(
             self.tables,
-            self.index,
+            self.generations,
             self.reader.replay,
             self.dispatch,
-            generation=self.generation,
             reader=READER,
             recheck=lambda _root, path: self.rechecked.append(path),
             clock=self.clock,
