@@ -71,17 +71,31 @@ class App:
     tables: Tables
     reader: CatalogReader
     model: Model
-    generation_id: int
-    index: Generation
+    generations: Generations
     roots: Mapping[int, bytes]
     dispatch: Dispatch
     ingest: Ingest
     answer: Answer
-    restored: str
+
+    @property
+    def generation_id(self) -> int:
+        """The generation that serves."""
+        return self.generations.serving.id
+
+    @property
+    def index(self) -> Generation:
+        """The index that serves."""
+        return self.generations.serving.index
+
+    @property
+    def restored(self) -> str:
+        """How the serving index came to be."""
+        return self.generations.serving.origin
 
     def close(self) -> None:
-        """Closes the index, the encoder and the catalog, in this order."""
-        self.index.close()
+        """Closes the indexes, the encoder and the catalog, in this order."""
+        for live in self.generations.all:
+            live.index.close()
         self.model.encoder.close()
         self.reader.close()
         self.tables.store.close()
@@ -135,7 +149,8 @@ def build(
     if restored.refused:
         discard_snapshots(places.generation(generation_id))
     roots = {root.id: root.path for root in tables.documents.set_roots(configured_roots(config))}
-    generations = Generations([Live(generation_id, model.space, model.spec, restored.generation)])
+    said = "; ".join((f"{restored.origin.value}, {restored.replayed} replayed", *restored.refused))
+    generations = Generations([Live(generation_id, model.space, model.spec, restored.generation, said)])
     dispatch = Dispatch(
         tables.documents,
         tables.vectors,
@@ -155,21 +170,7 @@ def build(
         clock=clock,
     )
     answer = Answer(reader, restored.generation, model.encoder, search_settings(config), freshness(reader))
-    said = f"{restored.origin.value}, {restored.replayed} replayed"
-    return App(
-        config,
-        places,
-        tables,
-        reader,
-        model,
-        generation_id,
-        restored.generation,
-        roots,
-        dispatch,
-        ingest,
-        answer,
-        "; ".join((said, *restored.refused)),
-    )
+    return App(config, places, tables, reader, model, generations, roots, dispatch, ingest, answer)
 
 
 def configured_roots(config: Config) -> list[tuple[str, bytes]]:

@@ -32,7 +32,7 @@ class Crew:
         supervisor: Supervisor,
         broker: Broker,
         tick: Callable[[], None],
-        settings: WorkerSettings,
+        settings: Callable[[], WorkerSettings],
         state_id: str,
         notifier: Notifier,
         *,
@@ -94,9 +94,12 @@ class Crew:
     def _notice_another_broker(self) -> None:
         """A Redis that was restarted or emptied forgot what was seen: workers are told anew, folders walked again."""
         identity, before = self._broker.identity(), self._broker_identity
-        if identity == before and published(self._broker) is not None:
+        known, settings = published(self._broker), self._settings()
+        if identity == before and known is not None:
+            if known[0] != settings:
+                publish(self._broker, settings)
             return
-        publish(self._broker, self._settings)
+        publish(self._broker, settings)
         self._broker_identity = identity
         if before:
             _LOG.warning("broker_forgot what=jobs action=rescan")

@@ -35,7 +35,7 @@ from ragd.jobs.loop import run_worker
 from ragd.jobs.queue import Queues
 from ragd.jobs.reclaim import Reclaimer
 from ragd.jobs.roll import workers
-from ragd.jobs.settings import WorkerSettings
+from ragd.jobs.settings import WorkerModel, WorkerSettings
 from ragd.jobs.tasks import index_handlers
 from ragd.watch.ignore import IgnoreSettings
 from ragd.watch.rooted import WatchSettings
@@ -117,13 +117,6 @@ class Daemon:
 
     def serve(self, *, until_indexed: bool) -> int:
         """Starts every thread, takes jobs in this one until a signal, then stops all in order."""
-        settings = WorkerSettings(
-            construct.read_limits(self.config),
-            self.app.model.split,
-            self.app.model.spec,
-            self.app.model.space,
-            self.config.workers.nice,
-        )
         progress = Progress(self._ready_line) if self._says else None
         backend = DaemonBackend(
             self.app,
@@ -141,7 +134,7 @@ class Daemon:
             self.supervisor,
             self.broker,
             self._queue_tick,
-            settings,
+            self._worker_settings,
             self._state_id,
             self._notifier,
             count=self._count,
@@ -190,6 +183,11 @@ class Daemon:
         sent = self.plans.count
         if self.queues.tick():
             self.plans.tick_sent(sent)
+
+    def _worker_settings(self) -> WorkerSettings:
+        models = tuple(WorkerModel(live.spec, live.space) for live in self.app.generations.all)
+        limits = construct.read_limits(self.config)
+        return WorkerSettings(limits, self.app.model.split, models, self.config.workers.nice)
 
     def _watcher(self) -> Watcher:
         config = self.config

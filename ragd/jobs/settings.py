@@ -1,4 +1,4 @@
-"""What the daemon tells its workers, wherever they run: how to read and split, and which encoder to open."""
+"""What the daemon tells its workers, wherever they run: how to read and split, and which encoders to open."""
 
 from __future__ import annotations
 
@@ -14,16 +14,24 @@ from ragd.jobs.payload import decode, encode
 
 
 @dataclass(frozen=True, slots=True)
+class WorkerModel:
+    """One embedding space that texts are wanted in, and how to open its encoder."""
+
+    spec: EncoderSpec
+    space: EmbeddingSpace
+
+
+@dataclass(frozen=True, slots=True)
 class WorkerSettings:
     """Plain values and no secret: an endpoint's key reaches a worker by its environment only.
 
-    `nice` (0 to 19) is how far embed workers stand back for other programs; extract workers half as far.
+    `models` are of the live generations, the serving one first. `nice` (0 to 19) is how far embed workers stand back
+    for other programs; extract workers half as far.
     """
 
     limits: ReadLimits
     split: SplitPolicy
-    encoder: EncoderSpec
-    space: EmbeddingSpace
+    models: tuple[WorkerModel, ...]
     nice: int = 0
 
 

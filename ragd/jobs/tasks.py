@@ -17,7 +17,7 @@ from ragd.domain.work import EmbedBatch, EmbedResult, ExtractBatch, ExtractItem,
 from ragd.embed.batch import Encoded, encode_slices
 from ragd.jobs.hold import Handler, Task
 from ragd.jobs.payload import decode, decode_vectors, encode
-from ragd.jobs.queue import PlanRequest, Queues, TextAnswer, Trouble
+from ragd.jobs.queue import PlanRequest, Queues, RunEnded, RunProgress, RunWantsFiles, TextAnswer, Trouble
 
 _PART_FILES: Final = 16
 _PART_CHUNKS: Final = 128
@@ -50,6 +50,18 @@ class Commits(Protocol):
 
     def trouble(self, trouble: Trouble) -> None:
         """A batch was given up by its worker, or cost several workers their lives."""
+        ...
+
+    def run_progress(self, progress: RunProgress) -> None:
+        """A run got on; called at most twice a second for each."""
+        ...
+
+    def run_ended(self, ended: RunEnded) -> None:
+        """A run trained, stopped or failed."""
+        ...
+
+    def run_wants_files(self, wanted: RunWantsFiles) -> None:
+        """A worker on another machine lacks a run's files."""
         ...
 
     def tick(self) -> None:
@@ -101,45 +113,44 @@ def extract_handlers(
 
 def embed_handlers(
     queues: Queues,
-    encoder: Encoder,
+    encoders: Callable[[str], Encoder],
     *,
     is_stopping: Callable[[], bool] = lambda: False,
     clock: Callable[[], float] = time.monotonic,
 ) -> Mapping[str, Handler]:
-    """The table of an `embed` worker: turns a batch's texts into vectors.
+    """The table of an `embed` worker: turns a batch's texts into vectors, by the encoder of the batch's space.
 
     A backfill makes way at once when a fresh job waits, and between two slices when the worker is to stop and every
-    five seconds, so that what is done is searchable: it is sent, the rest goes back. A batch for another
-    model is refused with ModelMismatch.
+    five seconds, so that what is done is searchable: it is sent, the rest goes back. `encoders` gives the encoder of a
+    fingerprint; a batch for which it raises ModelMismatch or ModelUnavailable is refused.
     """
 
-    return {"embed": _Embedding(queues, encoder, is_stopping, clock)}
+    return {"embed": _Embedding(queues, encoders, is_stopping, clock)}
 
 
 class _Embedding:
     """The handler of an `embed` worker, with what it must remember of the batches before."""
 
     def __init__(
-        self, queues: Queues, encoder: Encoder, is_stopping: Callable[[], bool], clock: Callable[[], float]
+        self,
+        queues: Queues,
+        encoders: Callable[[str], Encoder],
+        is_stopping: Callable[[], bool],
+        clock: Callable[[], float],
     ) -> None:
-        self._queues, self._encoder = queues, encoder
+        self._queues, self._encoders = queues, encoders
         self._is_stopping, self._clock = is_stopping, clock
         self._vain_starts = 0
 
     def __call__(self, task: Task) -> bytes | None:
         batch = decode(EmbedBatch, task.body)
-        space = self._encoder.space
-        if batch.fingerprint != space.fingerprint:
-            raise ModelMismatch(
-                f"batch {batch.id} is for the model {batch.fingerprint}; this worker runs {space.fingerprint}",
-                hint="start this worker with the model that the daemon uses",
-            )
-        encoded = self._encoded(batch)
+        encoder = self._encoders(batch.fingerprint)
+        encoded = self._encoded(encoder, batch)
         vectors: HalfVectors = encoded.vectors.astype(np.float16)
         if not np.isfinite(vectors).all():
             # Stored, they would be refused by the index at every start.
             raise ModelMismatch(
-                f"the model {space.model} gave vectors that are not finite numbers",
+                f"the model {encoder.space.model} gave vectors that are not finite numbers",
                 hint="check the model's files or its endpoint",
             )
         if encoded.done:
@@ -149,9 +160,9 @@ class _Embedding:
             )
         return encode(_remainder(batch, encoded.left)) if encoded.left else None
 
-    def _encoded(self, batch: EmbedBatch) -> Encoded:
+    def _encoded(self, encoder: Encoder, batch: EmbedBatch) -> Encoded:
         if batch.fresh:
-            return encode_slices(self._encoder, batch.texts, should_yield=self._is_stopping)
+            return encode_slices(encoder, batch.texts, should_yield=self._is_stopping)
         deadline = self._clock() + _BACKFILL_S
 
         def should_yield() -> bool:
@@ -159,7 +170,7 @@ class _Embedding:
 
         # However fast fresh jobs come, a backfill gets on: after some starts in vain, by one slice at least.
         should_halt = self._fresh_waits if self._vain_starts < _VAIN_STARTS else None
-        encoded = encode_slices(self._encoder, batch.texts, should_yield=should_yield, should_halt=should_halt)
+        encoded = encode_slices(encoder, batch.texts, should_yield=should_yield, should_halt=should_halt)
         self._vain_starts = 0 if encoded.done else self._vain_starts + 1
         return encoded
 
@@ -184,6 +195,15 @@ def index_handlers(commits: Commits) -> Mapping[str, Handler]:
     def trouble(task: Task) -> None:
         commits.trouble(decode(Trouble, task.body))
 
+    def run_progress(task: Task) -> None:
+        commits.run_progress(decode(RunProgress, task.body))
+
+    def run_ended(task: Task) -> None:
+        commits.run_ended(decode(RunEnded, task.body))
+
+    def run_wants_files(task: Task) -> None:
+        commits.run_wants_files(decode(RunWantsFiles, task.body))
+
     def tick(task: Task) -> None:
         commits.tick()
 
@@ -192,6 +212,9 @@ def index_handlers(commits: Commits) -> Mapping[str, Handler]:
         "commit_text": commit_text,
         "commit_vectors": commit_vectors,
         "trouble": trouble,
+        "run_progress": run_progress,
+        "run_ended": run_ended,
+        "run_wants_files": run_wants_files,
         "tick": tick,
     }
 

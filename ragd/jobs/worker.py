@@ -10,9 +10,10 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
-from ragd.domain.errors import BadRequest, ModelMismatch
+from ragd.domain.errors import BadRequest
 from ragd.embed.encoder import open_encoder
 from ragd.jobs.broker import Broker
+from ragd.jobs.encoders import Encoders
 from ragd.jobs.hold import Handler
 from ragd.jobs.loop import Ending, WorkerOptions, run_worker
 from ragd.jobs.queue import Queues
@@ -32,9 +33,9 @@ def worker_main(kind: str, redis_url: str, models: Path, *, api_key: str = "", b
     """Works for the daemon that uses this Redis until SIGTERM; the main of a worker process.
 
     `kind` is `extract` or `embed`, `models` the folder of the encoder's artefacts on this machine,
-    `api_key` the endpoint's key (by default from the environment). When the daemon comes back with other
-    settings (another model), everything is opened anew, so no answer ever mixes two models. Returns
-    the exit status 0. Raises BrokerUnavailable, BrokerTooOld, ModelUnavailable, ModelMismatch or PayloadInvalid.
+    `api_key` the endpoint's key (by default from the environment). When the daemon publishes other settings
+    (another live model), the worker goes on with those; no answer ever mixes two models. Returns the exit status 0.
+    Raises BrokerUnavailable, BrokerTooOld, ModelUnavailable, ModelMismatch or PayloadInvalid.
     """
     if kind not in ("extract", "embed"):
         raise BadRequest(f"unknown kind of worker {kind!r}", hint="one of extract, embed")
@@ -42,14 +43,16 @@ def worker_main(kind: str, redis_url: str, models: Path, *, api_key: str = "", b
     broker = Broker(redis_url)
     broker.check()
     queues = Queues(broker)
+    encoders = Encoders(lambda spec: open_encoder(spec, models, api_key=api_key))
     ending = Ending.SETTINGS_CHANGED
     while ending is Ending.SETTINGS_CHANGED:
         settings, revision = _awaited(broker)
         # Reading is short and its words are waited for: it stands back half as far as encoding, which takes every core.
         stand_back(settings.nice if kind == "embed" else settings.nice // 2)
         options = WorkerOptions("", revision, tell_trouble(queues, kind), burst)
-        with _tools(kind, queues, settings, models, api_key, options.stopping.is_set) as handlers:
+        with _tools(kind, queues, settings, encoders, options.stopping.is_set) as handlers:
             ending = run_worker(kind, broker, handlers, options)
+    encoders.close()
     broker.close()
     return 0
 
@@ -80,8 +83,7 @@ def _tools(
     kind: str,
     queues: Queues,
     settings: WorkerSettings,
-    models: Path,
-    api_key: str,
+    encoders: Encoders,
     is_stopping: Callable[[], bool],
 ) -> Iterator[Mapping[str, Handler]]:
     if kind == "extract":
@@ -91,14 +93,5 @@ def _tools(
         finally:
             sandbox.close()
         return
-    encoder = open_encoder(settings.encoder, models, api_key=api_key)
-    try:
-        if encoder.space.fingerprint != settings.space.fingerprint:
-            raise ModelMismatch(
-                f"the model {encoder.space.model} here is {encoder.space.fingerprint}, "
-                f"the daemon's {settings.space.model} is {settings.space.fingerprint}",
-                hint="copy the daemon's model folder to this machine, at the same path",
-            )
-        yield embed_handlers(queues, encoder, is_stopping=is_stopping)
-    finally:
-        encoder.close()
+    encoders.publish(settings.models)
+    yield embed_handlers(queues, encoders, is_stopping=is_stopping)

@@ -25,13 +25,14 @@ from ragd.jobs.hold import Hold, Task
 from ragd.jobs.payload import decode, decode_vectors
 from ragd.jobs.queue import Queues, TextAnswer
 from ragd.jobs.roll import workers
-from ragd.jobs.settings import WorkerSettings, publish
+from ragd.jobs.settings import WorkerModel, WorkerSettings, publish
 
 BY_HAND = "import sys; from pathlib import Path; from ragd.jobs.worker import worker_main; "
 BY_HAND += "import logging; logging.basicConfig(level=logging.INFO); "
 BY_HAND += "sys.exit(worker_main(sys.argv[1], sys.argv[2], Path(sys.argv[3])))"
 SPEC = EncoderSpec(threads=1)
-SETTINGS = WorkerSettings(ReadLimits(), SplitPolicy("", 16, 64), SPEC, EmbeddingSpace("f", 384, "m", 256))
+MODEL = WorkerModel(SPEC, EmbeddingSpace("f", 384, "m", 256))
+SETTINGS = WorkerSettings(ReadLimits(), SplitPolicy("", 16, 64), (MODEL,))
 
 
 def until(claim: Callable[[], bool], timeout_s: float = 60.0) -> None:
@@ -139,7 +140,7 @@ def test_a_worker_starts_anew_when_the_daemon_comes_back_with_another_model(
     assert encoders[0].space.fingerprint != encoders[1].space.fingerprint
     process = by_hand("embed")
     for number, (spec, encoder) in enumerate(zip(specs, encoders, strict=True)):
-        publish(broker, replace(SETTINGS, encoder=spec, space=encoder.space))
+        publish(broker, replace(SETTINGS, models=(WorkerModel(spec, encoder.space),)))
         result = embedded(broker, queues, encoder.space.fingerprint, f"bulk-{number}")
         wanted = encoder.encode(["a short text", "quite another, longer text"])
         found = np.stack([result.vectors[result.chunk_ids.index(chunk_id)] for chunk_id in (5, 6)])

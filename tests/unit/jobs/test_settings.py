@@ -10,10 +10,13 @@ from ragd.domain.work import ExtractBatch, ReadLimits, SplitPolicy
 from ragd.jobs.broker import SETTINGS_KEY, Broker
 from ragd.jobs.loop import Ending, WorkerOptions, run_worker
 from ragd.jobs.queue import Queues
-from ragd.jobs.settings import WorkerSettings, publish, published
+from ragd.jobs.settings import WorkerModel, WorkerSettings, publish, published
 
 SETTINGS = WorkerSettings(
-    ReadLimits(), SplitPolicy("/models/tokenizer.json", 64, 256), EncoderSpec(), EmbeddingSpace("f", 384, "m", 256), 10
+    ReadLimits(),
+    SplitPolicy("/models/tokenizer.json", 64, 256),
+    (WorkerModel(EncoderSpec(), EmbeddingSpace("f", 384, "m", 256)),),
+    10,
 )
 
 

@@ -10,13 +10,15 @@ import pytest
 
 from ragd.domain.changes import Observation, Presence
 from ragd.domain.documents import Extraction, Piece, Stat
-from ragd.domain.index import EmbeddingSpace, Vectors
+from ragd.domain.index import EmbeddingSpace, EncoderSpec, Vectors
 from ragd.domain.work import EmbedBatch, EmbedResult, ExtractBatch, ExtractItem, ExtractResult
 from ragd.embed.halt import Halt, Halted
 from ragd.jobs.broker import Broker
+from ragd.jobs.encoders import Encoders
 from ragd.jobs.hold import Handler
 from ragd.jobs.loop import WorkerOptions, run_worker
 from ragd.jobs.queue import Queues, Trouble
+from ragd.jobs.settings import WorkerModel
 from ragd.jobs.tasks import embed_handlers, extract_handlers, index_handlers, tell_trouble
 
 
@@ -91,6 +93,13 @@ def work(queue: str, broker: Broker, queues: Queues, handlers: dict[str, Handler
     run_worker(queue, broker, handlers, options)
 
 
+def only(encoder: Letters) -> Encoders:
+    """One published model."""
+    encoders = Encoders(lambda _spec: encoder)
+    encoders.publish([WorkerModel(EncoderSpec(), encoder.space)])
+    return encoders
+
+
 def test_files_are_answered_in_parts_so_that_the_first_are_found_early(broker: Broker, queues: Queues) -> None:
     items = tuple(ExtractItem(i, 1, b"bad" if i == 3 else b"%d" % i) for i in range(40))
     queues.extract(ExtractBatch("bulk-1", b"/root", items, False))
@@ -148,7 +157,7 @@ def test_every_text_gets_the_vector_of_its_own_chunk(broker: Broker, queues: Que
     texts = tuple("word " * (n % 7 + 1) for n in range(20))
     queues.embed(EmbedBatch("bulk-1", 4, "letters-1", tuple(range(100, 120)), texts))
     daemon, encoder = Daemon(), Letters()
-    work("embed", broker, queues, dict(embed_handlers(queues, encoder)))
+    work("embed", broker, queues, dict(embed_handlers(queues, only(encoder))))
     drain(broker, queues, daemon)
     (result,) = daemon.vectors
     assert (result.batch_id, result.generation, result.encoded_chars) == ("bulk-1", 4, sum(map(len, texts)))
@@ -165,7 +174,7 @@ def test_a_backfill_makes_way_for_a_fresh_edit_and_loses_nothing(broker: Broker,
     queues.embed(EmbedBatch("bulk-1", 1, "letters-1", chunk_ids, tuple(f"text {n}" for n in chunk_ids)))
     queues.embed(EmbedBatch("bulk-2", 1, "letters-1", (77,), ("later",)))
     daemon = Daemon()
-    work("embed", broker, queues, dict(embed_handlers(queues, Letters(interrupt))))
+    work("embed", broker, queues, dict(embed_handlers(queues, only(Letters(interrupt)))))
     drain(broker, queues, daemon)
     assert [result.batch_id for result in daemon.vectors] == ["fresh-1", "bulk-1", "bulk-1", "bulk-2"]
     done = [chunk_id for result in daemon.vectors if result.batch_id == "bulk-1" for chunk_id in result.chunk_ids]
@@ -188,7 +197,7 @@ def test_a_backfill_gets_on_however_fast_fresh_edits_come(broker: Broker, queues
 
     queues.embed(EmbedBatch("bulk-1", 1, "letters-1", (1, 2), ("one " * 20, "two " * 20)))
     daemon = Daemon()
-    work("embed", broker, queues, dict(embed_handlers(queues, Interrupted())))
+    work("embed", broker, queues, dict(embed_handlers(queues, only(Interrupted()))))
     drain(broker, queues, daemon)
     order = [result.batch_id for result in daemon.vectors]
     assert order.count("bulk-1") == 1
@@ -202,7 +211,7 @@ def test_a_fresh_edit_never_makes_way(broker: Broker, queues: Queues) -> None:
 
     queues.embed(EmbedBatch("fresh-1", 1, "letters-1", tuple(range(9)), tuple(f"text {n}" for n in range(9)), True))
     daemon = Daemon()
-    work("embed", broker, queues, dict(embed_handlers(queues, Letters(interrupt))))
+    work("embed", broker, queues, dict(embed_handlers(queues, only(Letters(interrupt)))))
     drain(broker, queues, daemon)
     assert [len(result.chunk_ids) for result in daemon.vectors] == [9, 1]
 
@@ -212,13 +221,13 @@ def test_a_batch_for_another_model_is_refused_where_everyone_sees_it(
 ) -> None:
     queues.embed(EmbedBatch("bulk-1", 1, "other-1", (1,), ("text",)))
     daemon, encoder = Daemon(), Letters()
-    work("embed", broker, queues, dict(embed_handlers(queues, encoder)))
+    work("embed", broker, queues, dict(embed_handlers(queues, only(encoder))))
     drain(broker, queues, daemon)
     assert encoder.calls == 0
     assert daemon.vectors == []
     (trouble,) = daemon.troubles
     assert (trouble.queue, trouble.batch_id, trouble.is_lost) == ("embed", "bulk-1", False)
-    assert "is for the model other-1; this worker runs letters-1" in trouble.reason
+    assert "is for the model other-1; the daemon published letters-1" in trouble.reason
     assert "job_failed task=embed batch=bulk-1" in caplog.text
 
 
@@ -246,7 +255,7 @@ def test_a_worker_that_is_to_stop_hands_back_what_it_has_not_done(broker: Broker
     queues.embed(EmbedBatch("bulk-2", 1, "letters-1", tuple(range(9)), tuple(f"text {n}" for n in range(9))))
     daemon = Daemon()
     work("extract", broker, queues, dict(extract_handlers(queues, Reads(), is_stopping=lambda: True)))
-    work("embed", broker, queues, dict(embed_handlers(queues, Letters(), is_stopping=lambda: True)))
+    work("embed", broker, queues, dict(embed_handlers(queues, only(Letters()), is_stopping=lambda: True)))
     drain(broker, queues, daemon)
     assert [len(results) for _, results in daemon.texts] == [1, 1, 1]
     assert len(daemon.vectors) > 1
@@ -260,7 +269,7 @@ def test_vectors_that_are_not_numbers_never_reach_the_catalog(broker: Broker, qu
 
     queues.embed(EmbedBatch("bulk-1", 1, "letters-1", (1,), ("text",)))
     daemon = Daemon()
-    work("embed", broker, queues, dict(embed_handlers(queues, Broken())))
+    work("embed", broker, queues, dict(embed_handlers(queues, only(Broken()))))
     drain(broker, queues, daemon)
     assert daemon.vectors == []
     assert ["not finite" in trouble.reason for trouble in daemon.troubles] == [True]

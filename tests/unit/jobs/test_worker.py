@@ -15,11 +15,13 @@ from ragd.jobs.embedded import EmbeddedRedis
 from ragd.jobs.hold import Hold
 from ragd.jobs.payload import decode
 from ragd.jobs.queue import Queues, TextAnswer
-from ragd.jobs.settings import WorkerSettings, publish
+from ragd.jobs.settings import WorkerModel, WorkerSettings, publish
 from ragd.jobs.worker import worker_main
 
 SETTINGS = WorkerSettings(
-    ReadLimits(), SplitPolicy("", 16, 64), EncoderSpec(threads=1), EmbeddingSpace("another", 384, "minilm", 256)
+    ReadLimits(),
+    SplitPolicy("", 16, 64),
+    (WorkerModel(EncoderSpec(threads=1), EmbeddingSpace("another", 384, "minilm", 256)),),
 )
 
 
