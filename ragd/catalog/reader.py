@@ -10,7 +10,9 @@ import numpy as np
 
 from ragd.catalog.connections import Connections
 from ragd.catalog.documents import joined, split_path
+from ragd.catalog.learning import Learning
 from ragd.catalog.overview import Overview
+from ragd.catalog.registry import Registry
 from ragd.catalog.replay import Replay
 from ragd.catalog.scope import Scope
 from ragd.domain.changes import Known
@@ -28,6 +30,8 @@ class CatalogReader:
         self._connections = Connections(state)
         self.replay = Replay(self._connections)
         self.overview = Overview(self._connections)
+        self.registry = Registry(self._connections)
+        self.learning = Learning.of(lambda: self._connections.mine)
 
     @property
     def connection(self) -> sqlite3.Connection:

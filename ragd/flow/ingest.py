@@ -16,6 +16,8 @@ import numpy as np
 
 from ragd.catalog.contents import Content, Contents, IndexDelta
 from ragd.catalog.documents import Documents, Row
+from ragd.catalog.found import Found
+from ragd.catalog.models import Models
 from ragd.catalog.receipts import Receipts
 from ragd.catalog.store import Store
 from ragd.catalog.vectors import Vectors
@@ -39,11 +41,21 @@ class Tables:
     contents: Contents
     vectors: Vectors
     receipts: Receipts
+    models: Models
+    found: Found
 
     @classmethod
     def of(cls, store: Store, clock: Callable[[], float] = time.time) -> Tables:
         """All tables over one store."""
-        return cls(store, Documents(store), Contents(store, clock), Vectors(store, clock), Receipts(store))
+        return cls(
+            store,
+            Documents(store),
+            Contents(store, clock),
+            Vectors(store, clock),
+            Receipts(store),
+            Models(store, clock),
+            Found(store, clock),
+        )
 
 
 class Ingest:
