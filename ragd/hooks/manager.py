@@ -1,108 +1,143 @@
-"""Loads the bundled and the installed plugins; a broken one is named and blocked, never fatal."""
+"""Loads plugins into this process and keeps what they offer; a broken one is named and blocked, never fatal."""
 
 from __future__ import annotations
 
-import importlib
-import pkgutil
-from collections.abc import Callable, Iterable
+import traceback
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
-from importlib import metadata
+from pathlib import Path
+from typing import Any
 
 import pluggy
 
-from ragd.domain.ports import Reader
-from ragd.hooks import spec
+from ragd.domain.errors import PluginRefused
+from ragd.domain.learning import Event, Launcher, Tracker, Trainer, TriggerPolicy
+from ragd.domain.ports import EncoderKind, Reader
+from ragd.domain.training import PluginSource
+from ragd.hooks import sources, spec
+from ragd.hooks.offers import Offers, offers_of
 
-ENTRY_POINT_GROUP = "ragd"
-BUNDLED_PACKAGE = "ragd.bundled"
+# Readers of a file go before those of a package, and those before the bundled ones.
+_PRECEDENCE = (sources.FILE, sources.INSTALLED, sources.BUNDLED)
 
 
 @dataclass(frozen=True, slots=True)
 class PluginProblem:
-    """Why a plugin is not used: its name and one line of cause."""
+    """Why a plugin is not used: its name, one line of cause, and what to do."""
 
     plugin: str
     reason: str
+    hint: str = ""
 
 
 class Plugins:
-    """The plugins of this process. Installed plugins come before bundled ones; order is by name."""
+    """The plugins of this process, those that take precedence first: in the order in which they are added."""
 
     def __init__(self) -> None:
         self._pluggy = pluggy.PluginManager("ragd")
         self._pluggy.add_hookspecs(spec)
-        self._order: list[str] = []
+        self._offers: dict[str, Offers] = {}
         self._problems: list[PluginProblem] = []
-        self._readers: tuple[Reader, ...] = ()
 
     def names(self) -> tuple[str, ...]:
-        """The names of the plugins in use, those that take precedence first."""
-        return tuple(self._order)
+        """The names of the plugins in use."""
+        return tuple(self._offers)
 
     def problems(self) -> tuple[PluginProblem, ...]:
         """The plugins that are not used, with the reason."""
         return tuple(self._problems)
 
+    def offers(self) -> Mapping[str, Offers]:
+        """What each plugin in use offers, by its name."""
+        return dict(self._offers)
+
     def readers(self) -> tuple[Reader, ...]:
-        """Every reader on offer, those that take precedence first."""
-        return self._readers
+        """Every reader on offer."""
+        return tuple(reader for offers in self._offers.values() for reader in offers.readers)
+
+    def trainers(self) -> tuple[Trainer, ...]:
+        """Every trainer on offer, each name once."""
+        return tuple(trainer for offers in self._offers.values() for trainer in offers.trainers)
+
+    def encoders(self) -> tuple[EncoderKind, ...]:
+        """Every kind of encoder on offer."""
+        return tuple(kind for offers in self._offers.values() for kind in offers.encoders)
+
+    def policies(self) -> tuple[TriggerPolicy, ...]:
+        """Every trigger policy on offer."""
+        return tuple(policy for offers in self._offers.values() for policy in offers.policies)
+
+    def launchers(self) -> tuple[Launcher, ...]:
+        """Every launcher on offer."""
+        return tuple(launcher for offers in self._offers.values() for launcher in offers.launchers)
+
+    def trackers(self) -> tuple[Tracker, ...]:
+        """Every tracker on offer."""
+        return tuple(tracker for offers in self._offers.values() for tracker in offers.trackers)
+
+    def commands(self) -> Mapping[str, Callable[..., Any]]:
+        """The commands on offer, by name."""
+        return {name: function for offers in self._offers.values() for name, function in offers.commands.items()}
+
+    def tell(self, event: Event) -> None:
+        """Tells every plugin that listens; what one raises passes through."""
+        self._pluggy.hook.ragd_event(event=event)
 
     def add(self, name: str, load: Callable[[], object]) -> None:
         """Registers what `load` returns under `name`; whatever goes wrong becomes a problem."""
         try:
             plugin = load()
-            refused = self._refusal(plugin)
-            if refused:
-                self._block(name, refused)
-                return
+            offers = offers_of(plugin)
+            self._check_distinct(offers)
             self._pluggy.register(plugin, name)
-            readers = self._offered(name)
-        except Exception as error:  # noqa: BLE001 - a plugin may fail in any way, and must not take the rest along
-            self._block(name, f"{type(error).__name__}: {' '.join(str(error).split())}")
-            return
-        self._order.append(name)
-        self._readers += readers
+            self._pluggy.check_pending()
+        except PluginRefused as error:
+            self._block(name, str(error), error.hint)
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - a plugin may fail in any way, and must not take the rest along
+            self._block(name, _told(error, name), "correct it; `ragd plugins check` says when it is in order")
+        else:
+            self._offers[name] = offers
 
-    def _block(self, name: str, reason: str) -> None:
-        if self._pluggy.has_plugin(name):
-            self._pluggy.unregister(name=name)
-        self._pluggy.set_blocked(name)
-        self._problems.append(PluginProblem(name, reason))
+    def _check_distinct(self, offers: Offers) -> None:
+        taken = {trainer.name: plugin for plugin, held in self._offers.items() for trainer in held.trainers}
+        for trainer in offers.trainers:
+            if trainer.name in taken:
+                raise PluginRefused(
+                    f"offers the trainer {trainer.name}, as the plugin {taken[trainer.name]} does already",
+                    hint="give the trainer another name",
+                )
 
-    def _refusal(self, plugin: object) -> str:
-        """Why the plugin is not acceptable: an unknown hook, or a hook that was not marked; "" if it is."""
-        for attribute in dir(plugin):
-            is_marked = self._pluggy.parse_hookimpl_opts(plugin, attribute) is not None
-            if is_marked and not hasattr(spec, attribute):
-                return f"implements the unknown hook {attribute}"
-            if attribute.startswith("ragd_") and not is_marked and callable(getattr(plugin, attribute)):
-                return f"{attribute} is not marked with @hookimpl"
-        return ""
-
-    def _offered(self, name: str) -> tuple[Reader, ...]:
-        """The readers of one plugin, checked. Raises TypeError for what is not a Reader."""
-        readers: list[Reader] = []
-        for implementation in self._pluggy.hook.ragd_readers.get_hookimpls():
-            if implementation.plugin_name != name:
-                continue
-            offered = implementation.function()
-            if not isinstance(offered, list):
-                raise TypeError(f"ragd_readers returned {type(offered).__name__}, not a list")
-            for reader in offered:
-                if not isinstance(reader, Reader):
-                    raise TypeError(f"ragd_readers returned {type(reader).__name__}, which is not a Reader")
-                readers.append(reader)
-        return tuple(readers)
+    def _block(self, name: str, reason: str, hint: str = "") -> None:
+        if name not in self._offers:
+            if self._pluggy.has_plugin(name):
+                self._pluggy.unregister(name=name)
+            self._pluggy.set_blocked(name)
+        self._problems.append(PluginProblem(name, reason, hint))
 
 
-def load(entry_points: Iterable[metadata.EntryPoint] | None = None) -> Plugins:
-    """Every installed plugin (entry point group `ragd`, or those given) and every bundled one."""
+def load(wanted: Iterable[PluginSource] | None = None) -> Plugins:
+    """The given plugins, or every bundled and installed one; files first, then installed, then bundled ones.
+
+    Their code runs here: give what a roster found usable, so that none hangs this process.
+    """
+    chosen = [*sources.installed(), *sources.bundled()] if wanted is None else list(wanted)
     plugins = Plugins()
-    installed = metadata.entry_points(group=ENTRY_POINT_GROUP) if entry_points is None else entry_points
-    for entry_point in sorted(installed, key=lambda point: point.name):
-        plugins.add(entry_point.name, entry_point.load)
-    package = importlib.import_module(BUNDLED_PACKAGE)
-    for module in sorted(pkgutil.iter_modules(package.__path__), key=lambda module: module.name):
-        plugins.add(module.name, partial(importlib.import_module, f"{BUNDLED_PACKAGE}.{module.name}"))
+    for source in sorted(chosen, key=lambda one: (_PRECEDENCE.index(one.source), one.name)):
+        plugins.add(source.name, partial(sources.import_plugin, source))
     return plugins
+
+
+def load_one(source: PluginSource) -> Plugins:
+    """One plugin alone, as the process of its run needs it. Raises PluginRefused with the reason."""
+    plugins = load([source])
+    for problem in plugins.problems():
+        raise PluginRefused(f"the plugin {problem.plugin} is not used: {problem.reason}", hint=problem.hint)
+    return plugins
+
+
+def _told(error: BaseException, name: str) -> str:
+    """The error in one line, with the last line of the plugin's own file that had a part in it."""
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if Path(frame.filename).stem == name]
+    where = f" (line {frames[-1].lineno})" if frames else ""
+    return f"{type(error).__name__}: {' '.join(str(error).split())}{where}"

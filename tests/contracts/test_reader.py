@@ -13,9 +13,10 @@ from ragd.domain.errors import ReadFailed
 from ragd.domain.ports import Reader
 from ragd.domain.work import ReadLimits
 from ragd.hooks.manager import load
+from ragd.hooks.sources import bundled
 from ragd.plan.read import ReaderTable, read_text
 
-READERS = load([]).readers()
+READERS = load(bundled()).readers()
 EVERY_SUFFIX = sorted({suffix for reader in READERS for suffix in reader.suffixes})
 NEEDED = {
     ".md", ".txt", ".py", ".html", ".pdf", ".docx", ".pptx", ".xlsx", ".csv", ".json", ".ipynb", ".epub", ".eml", ""

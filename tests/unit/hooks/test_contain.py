@@ -55,7 +55,7 @@ def started() -> Iterator[Trees]:
         child.wait(10)
 
 
-def confined(folder: Path, body: str, *, more: str = "") -> dict[str, Any]:
+def confined(folder: Path, body: str, *, more: str = "") -> Any:
     """What a confined process prints as JSON."""
     work = folder / "work"
     work.mkdir(exist_ok=True)
@@ -70,11 +70,12 @@ def confined(folder: Path, body: str, *, more: str = "") -> dict[str, Any]:
         cwd=work,
     )
     assert done.returncode == 0, done.stderr
-    answer: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-    return answer
+    return json.loads(done.stdout.splitlines()[-1])
 
 
-def tree_of(started: Trees, code: str, folder: Path, resources: Resources = SMALL) -> tuple[Watch, subprocess.Popen[bytes]]:
+def tree_of(
+    started: Trees, code: str, folder: Path, resources: Resources = SMALL
+) -> tuple[Watch, subprocess.Popen[bytes]]:
     child = subprocess.Popen(
         [sys.executable, "-c", textwrap.dedent(code)],
         start_new_session=True,
