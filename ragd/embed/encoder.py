@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
-from ragd.domain.errors import ConfigInvalid
+from ragd.domain.errors import ArtifactInvalid, ConfigInvalid
 from ragd.domain.index import EmbeddingSpace, EncoderSpec
 from ragd.domain.ports import Encoder
 from ragd.embed.folder import ModelFolder, read_folder
@@ -12,6 +15,7 @@ from ragd.embed.package import ModelSource, find_model
 from ragd.embed.space import local_space, prompts_of
 
 KINDS = ("onnx", "sbert", "openai")
+SERVE_NAME = "serve.json"
 
 
 def open_encoder(spec: EncoderSpec, models: Path, *, api_key: str = "") -> Encoder:
@@ -49,6 +53,27 @@ def space_of(spec: EncoderSpec, models: Path, *, api_key: str = "") -> Embedding
         finally:
             remote.close()
     return local_space(spec, *_local(spec, models))
+
+
+def stored_spec(folder: Path, configured: EncoderSpec) -> EncoderSpec:
+    """How the encoder that a trainer made is opened from `folder`: as its `serve.json` says, by default ONNX at fp32.
+
+    Prompts, lengths and threads are the configured ones. Raises ArtifactInvalid for a kind or precision unknown here.
+    """
+    path = folder / SERVE_NAME
+    try:
+        said: Any = json.loads(path.read_bytes())
+        kind, precision = said.get("kind", "onnx"), said.get("precision", "fp32")
+    except FileNotFoundError:
+        kind, precision = "onnx", "fp32"
+    except (OSError, ValueError, AttributeError) as error:
+        raise ArtifactInvalid(f"{path} cannot be read: {error}", hint="train again") from error
+    if kind not in ("onnx", "sbert") or precision not in ("fp32", "int8"):
+        raise ArtifactInvalid(
+            f"{path} asks for the kind {kind!r} at {precision!r}",
+            hint="kind is onnx or sbert, precision is fp32 or int8",
+        )
+    return replace(configured, kind=kind, model=str(folder), precision=precision, dimension=0, url="")
 
 
 def tokenizer_path(spec: EncoderSpec, models: Path) -> Path | None:
