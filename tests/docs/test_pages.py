@@ -142,8 +142,8 @@ def test_every_configuration_that_is_shown_is_accepted(page: Path, tmp_path: Pat
 
 def test_every_dependency_is_explained_with_its_licence() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    wanted = [*project["dependencies"], *project["optional-dependencies"]["dev"]]
-    names = {found[0].lower() for text in wanted if (found := DISTRIBUTION.match(text))}
+    wanted = [*project["dependencies"], *(text for extra in project["optional-dependencies"].values() for text in extra)]
+    names = {found[0].lower() for text in wanted if (found := DISTRIBUTION.match(text))} - {"ragd"}
     page = (ROOT / "docs/explanation/dependencies.md").read_text(encoding="utf-8")
     rows = {
         cells[1].strip(" `"): cells
@@ -157,9 +157,13 @@ def test_every_dependency_is_explained_with_its_licence() -> None:
 
 
 def licence(name: str) -> str:
-    """What a package says of its licence."""
+    """What a package says of its licence, or that the one enclosed says."""
     told = metadata.metadata(name)
     classifiers = [text for text in told.get_all("Classifier") or [] if text.startswith("License")]
+    enclosed = [file for file in metadata.files(name) or [] if file.name.upper().startswith("LICENSE")]
+    words = [file.read_text() for file in enclosed if ".dist-info" in str(file)]
+    if any("Redistributions in binary form must reproduce the above copyright notice" in text for text in words):
+        classifiers.append("BSD")  # not every package names the licence whose words it carries
     return json.dumps([told.get_all("License-Expression"), told.get_all("License"), *classifiers])
 
 
