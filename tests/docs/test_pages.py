@@ -162,7 +162,7 @@ def licence(name: str) -> str:
     classifiers = [text for text in told.get_all("Classifier") or [] if text.startswith("License")]
     enclosed = [file for file in metadata.files(name) or [] if file.name.upper().startswith("LICENSE")]
     words = [file.read_text() for file in enclosed if ".dist-info" in str(file)]
-    if any("Redistributions in binary form must reproduce the above copyright notice" in text for text in words):
+    if any("Redistributions in binary form must reproduce" in text for text in words):
         classifiers.append("BSD")  # not every package names the licence whose words it carries
     return json.dumps([told.get_all("License-Expression"), told.get_all("License"), *classifiers])
 
