@@ -4,22 +4,22 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from ragd.catalog.store import Store
 from ragd.domain.errors import NotFound
-from ragd.domain.index import HalfVectors
+from ragd.domain.index import HalfVectors, Vectors
 
 
 @dataclass(frozen=True, slots=True)
 class JournalEntry:
     """One answered query at Unix seconds `at`: hits are (chunk id, document id), best first.
 
-    `vector` (float16, shape (dimension,)) is the encoder's, without an adapter, in the space of `generation`;
-    None where the query was answered without one.
+    `vector` (shape (dimension,)) is the encoder's, without an adapter, in the space with the fingerprint `space`;
+    None where the query was answered without one. It is kept as float16.
     """
 
     id: int
@@ -28,21 +28,20 @@ class JournalEntry:
     mode: str
     took_ms: float
     hits: tuple[tuple[int, int], ...]
-    vector: HalfVectors | None = None
-    generation: int | None = None
+    vector: HalfVectors | Vectors | None = None
+    space: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class JudgedQuery:
-    """A journaled query as training sees it: its hits by rank, and the chunk ids that people found good or bad."""
+    """A journaled query as training sees it: (chunk id, document id) by rank, and whether judged chunks were good."""
 
     id: int
     at: float
     text: str
     mode: str
     hits: tuple[tuple[int, int], ...]
-    good: frozenset[int]
-    bad: frozenset[int]
+    feedback: Mapping[int, bool] = field(default_factory=dict)
 
     def rank(self, chunk_id: int) -> int | None:
         """The place of a chunk among the hits, from 1; None where it was not shown: position bias depends on it."""
@@ -60,13 +59,13 @@ class Journal:
         with self._store.transaction() as db:
             db.executemany(
                 "INSERT OR REPLACE INTO queries (id, at, text, mode, took_ms, hits, vector, generation)"
-                " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+                " VALUES (?, ?, ?, ?, ?, ?, ?, (SELECT id FROM generations WHERE fingerprint = ?))",
                 [
                     (
                         *(entry.id, entry.at, entry.text, entry.mode, entry.took_ms),
                         json.dumps(entry.hits, separators=(",", ":")),
                         None if entry.vector is None else entry.vector.astype(np.float16).tobytes(),
-                        None if entry.vector is None else entry.generation,
+                        None if entry.vector is None else entry.space,
                     )
                     for entry in entries
                 ],
@@ -132,24 +131,21 @@ class JournalRows:
 
     def judged(self, since: float = 0.0) -> list[JudgedQuery]:
         """Queries that somebody judged, oldest first: what training and evaluation take from the journal."""
-        said: dict[int, tuple[set[int], set[int]]] = {}
+        said: dict[int, dict[int, bool]] = {}
         connection = self._connect()
         for query_id, chunk_id, is_good in connection.execute(
             "SELECT f.query_id, f.chunk_id, f.is_good FROM feedback f JOIN queries q ON q.id = f.query_id"
-            " WHERE q.at > ?",
+            " WHERE q.at > ? ORDER BY f.query_id, f.chunk_id",
             (since,),
         ):
-            good, bad = said.setdefault(query_id, (set(), set()))
-            (good if is_good else bad).add(chunk_id)
+            said.setdefault(query_id, {})[chunk_id] = bool(is_good)
         rows = connection.execute(
             "SELECT id, at, text, mode, hits FROM queries WHERE at > ? AND id IN (SELECT query_id FROM feedback)"
             " ORDER BY at, id",
             (since,),
         )
         return [
-            JudgedQuery(
-                query_id, at, text, mode, _hits(hits), frozenset(said[query_id][0]), frozenset(said[query_id][1])
-            )
+            JudgedQuery(query_id, at, text, mode, _hits(hits), said[query_id])
             for query_id, at, text, mode, hits in rows
             if query_id in said
         ]
@@ -160,8 +156,7 @@ class JournalRows:
             "SELECT id, at, text, mode, hits FROM queries WHERE at > ? ORDER BY at DESC, id DESC LIMIT ?",
             (since, limit),
         )
-        none: frozenset[int] = frozenset()
-        return [JudgedQuery(row[0], row[1], row[2], row[3], _hits(row[4]), none, none) for row in rows]
+        return [JudgedQuery(row[0], row[1], row[2], row[3], _hits(row[4])) for row in rows]
 
     def vectors(self, generation: int, limit: int, since: float = 0.0) -> HalfVectors:
         """The newest query vectors of one embedding space, oldest first, shape (n, dimension), float16."""

@@ -6,19 +6,25 @@ import numpy as np
 import pytest
 
 from ragd.catalog.journal import Journal, JournalEntry
+from ragd.catalog.vectors import Vectors
 from ragd.domain.errors import NotFound
+from ragd.domain.index import EmbeddingSpace
+from ragd.learn.claims import Claim
+from ragd.learn.journal import journal_asked
 from tests.unit.catalog.conftest import Kept
 
 
-def entry(number: int, at: float = 100.0, vector: float | None = None, generation: int | None = 1) -> JournalEntry:
+def entry(number: int, at: float = 100.0, vector: float | None = None, space: str = "a") -> JournalEntry:
     half = None if vector is None else np.full(4, vector, dtype=np.float16)
-    return JournalEntry(number, at, f"query {number}", "hybrid", 3.5, ((10, 1), (11, 1), (12, 2)), half, generation)
+    return JournalEntry(number, at, f"query {number}", "hybrid", 3.5, ((10, 1), (11, 1), (12, 2)), half, space)
 
 
 @pytest.fixture
 def journal(kept: Kept) -> Journal:
-    journal = Journal(kept.store)
-    journal.add([entry(1, 100.0, 0.5), entry(2, 200.0), entry(3, 300.0, 0.25), entry(4, 400.0, 0.125, generation=2)])
+    vectors, journal = Vectors(kept.store), Journal(kept.store)
+    for name in ("a", "b"):
+        vectors.serve(EmbeddingSpace(name, 4, "tiny", 16))
+    journal.add([entry(1, 100.0, 0.5), entry(2, 200.0), entry(3, 300.0, 0.25), entry(4, 400.0, 0.125, space="b")])
     return journal
 
 
@@ -27,10 +33,10 @@ def test_judged_queries_come_with_their_hits_by_rank_oldest_first(kept: Kept, jo
     journal.judge(1, 10, is_good=False, at=320.0)
     journal.judge(1, 12, is_good=True, at=320.0)
     first, second = kept.rows.journal.judged()
-    assert (first.id, first.text, first.good, first.bad) == (1, "query 1", frozenset({12}), frozenset({10}))
+    assert (first.id, first.text, first.feedback) == (1, "query 1", {10: False, 12: True})
     assert first.hits == ((10, 1), (11, 1), (12, 2))
     assert [first.rank(chunk) for chunk in (10, 12, 99)] == [1, 3, None]
-    assert (second.id, second.at, second.good) == (3, 300.0, frozenset({11}))
+    assert (second.id, second.at, second.feedback) == (3, 300.0, {11: True})
     assert [query.id for query in kept.rows.journal.judged(since=100.0)] == [3]
     assert kept.rows.journal.judgements() == (2, 1)
     assert kept.rows.journal.judgements(since=310.0) == (1, 1)
@@ -43,7 +49,7 @@ def test_a_later_judgement_replaces_an_earlier_one(kept: Kept, journal: Journal)
     journal.judge(1, 10, is_good=False, at=1.0)
     journal.judge(1, 10, is_good=True, at=2.0)
     assert kept.rows.journal.judgements() == (1, 0)
-    assert kept.rows.journal.judged()[0].good == {10}
+    assert kept.rows.journal.judged()[0].feedback == {10: True}
 
 
 def test_a_judgement_of_what_is_not_there_is_refused_with_a_remedy(kept: Kept, journal: Journal) -> None:
@@ -54,7 +60,7 @@ def test_a_judgement_of_what_is_not_there_is_refused_with_a_remedy(kept: Kept, j
         journal.judge(1, 99, is_good=True, at=1.0)
     kept.store.connection.execute("INSERT INTO chunks VALUES (99, X'01', '', 'the answer that was not found', 1, NULL)")
     journal.judge(1, 99, is_good=True, at=1.0)
-    assert kept.rows.journal.judged()[0].good == {99}
+    assert kept.rows.journal.judged()[0].feedback == {99: True}
 
 
 def test_what_is_too_old_goes_with_what_was_said_of_it(kept: Kept, journal: Journal) -> None:
@@ -74,3 +80,9 @@ def test_vectors_are_those_of_one_space_oldest_first(kept: Kept, journal: Journa
     assert vectors[:, 0].tolist() == [0.5, 0.25]
     assert kept.rows.journal.vectors(1, limit=1)[:, 0].tolist() == [0.25]
     assert kept.rows.journal.vectors(9, limit=1).shape == (0, 0)
+
+
+def test_training_takes_the_journal_as_it_is_read(kept: Kept, journal: Journal) -> None:
+    journal.judge(1, 12, is_good=True, at=320.0)
+    (asked,) = journal_asked(kept.rows.journal.judged())
+    assert (asked.query, asked.at, asked.claims) == ("query 1", 100.0, (Claim("", 1.0, chunk=12),))
