@@ -20,11 +20,12 @@ class Kind(StrEnum):
 
     EXTRACT = "extract"
     EMBED = "embed"
+    TRAIN = "train"
 
 
 def worker(
     ctx: typer.Context,
-    kind: Annotated[Kind, typer.Argument(help="What it does: read and split files, or run the encoder.")],
+    kind: Annotated[Kind, typer.Argument(help="What it does: read and split files, run the encoder, or train.")],
     redis_url: Annotated[
         str | None,
         typer.Option("--redis-url", metavar="URL", help="The daemon's Redis; without one that of the daemon here."),
@@ -32,10 +33,11 @@ def worker(
     config: ConfigFile = None,
     state: StateFolder = None,
 ) -> None:
-    """Work for a daemon: read files (extract) or run the encoder (embed).
+    """Work for a daemon: read files (extract), run the encoder (embed) or train models (train).
 
     The daemon starts its own workers; more can be started by hand, on any machine that reaches its Redis
-    (and for extract, its folders). Stop with Ctrl-C: the work in hand is finished first.
+    (and for extract, its folders). Stop with Ctrl-C: the work in hand is finished first; a run saves a checkpoint,
+    and goes on when a worker takes it up again.
     """
     loaded = configuration(ctx, config, state, {"redis.url": redis_url})
     url = loaded.config.redis.url or _private_url(loaded.config)
@@ -44,8 +46,8 @@ def worker(
     from ragd.jobs.worker import worker_main
 
     log_to_stderr(loaded.config.log.level)
-    api_key = loaded.config.embed.api_key.get_secret_value()
-    raise typer.Exit(worker_main(str(kind), url, loaded.config.state / "models", api_key=api_key))
+    api_key, models = loaded.config.embed.api_key.get_secret_value(), loaded.config.state / "models"
+    raise typer.Exit(worker_main(str(kind), url, models, plugins=loaded.config.plugins_folder, api_key=api_key))
 
 
 def _private_url(config: Config) -> str:

@@ -22,6 +22,8 @@ QUEUE_NAMES: Final = ("extract", "embed", "index", "train")
 IN_PREFIX: Final = "ragd:in:"
 OUT_PREFIX: Final = "ragd:out:"
 HELD_PREFIX: Final = "ragd:held:"
+STOP_PREFIX: Final = "ragd:stop:"
+FILES_PREFIX: Final = "ragd:files:"
 OWNER_KEY: Final = "ragd:owner"
 SETTINGS_KEY: Final = "ragd:settings"
 REVISION_KEY: Final = "ragd:settings:revision"
@@ -160,7 +162,7 @@ class Broker:
         with self.reached() as client:
             lists = [f"rq:queue:{name}" for name in QUEUE_NAMES] + _matching(client, HELD_PREFIX)
             failed = [f"rq:failed:{name}" for name in QUEUE_NAMES]
-            bodies = _matching(client, IN_PREFIX) + _matching(client, OUT_PREFIX)
+            bodies = _matching(client, IN_PREFIX) + _matching(client, OUT_PREFIX) + _matching(client, FILES_PREFIX)
             ids = [i for key in lists for i in cast("list[bytes]", client.lrange(key, 0, -1))]
             ids += [i for key in failed for i in cast("list[bytes]", client.zrange(key, 0, -1))]
             jobs = [f"rq:job:{job_id.decode()}" for job_id in ids]

@@ -90,6 +90,8 @@ def _plain(value: Any) -> Any:
         return base64.b64encode(value).decode("ascii")
     if isinstance(value, tuple | list):
         return [_plain(item) for item in value]
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return {field: _plain(getattr(value, field)) for field in value.__dataclass_fields__}
     raise TypeError(f"{type(value).__name__} does not travel")
@@ -113,6 +115,10 @@ def _decoder(kind: Any) -> _Decode:
         return _optional(kind)
     if origin is tuple:
         return _array(_decoder(typing.get_args(kind)[0]))
+    if origin is Mapping:
+        return _object(_decoder(typing.get_args(kind)[1]))
+    if kind is Any:
+        return lambda value, where: value
     if kind is bytes:
         return _bytes
     if kind is float:
@@ -167,6 +173,15 @@ def _array(read_item: _Decode) -> _Decode:
         if type(value) is not list:
             raise PayloadInvalid(f"{where}: expected an array, found {type(value).__name__}")
         return tuple([read_item(item, where) for item in value])
+
+    return read
+
+
+def _object(read_item: _Decode) -> _Decode:
+    def read(value: Any, where: str) -> dict[str, Any]:
+        if type(value) is not dict:
+            raise PayloadInvalid(f"{where}: expected an object, found {type(value).__name__}")
+        return {name: read_item(item, f"{where}.{name[:40]}") for name, item in value.items()}
 
     return read
 

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Final, cast
 from uuid import uuid4
 
 from ragd.domain.changes import Observation
+from ragd.domain.training import RunOutcome
 from ragd.domain.work import EmbedBatch, EmbedResult, ExtractBatch, ExtractResult
-from ragd.jobs.broker import IN_PREFIX, OUT_PREFIX, QUEUE_NAMES, Broker
+from ragd.jobs.broker import IN_PREFIX, OUT_PREFIX, QUEUE_NAMES, STOP_PREFIX, Broker
 from ragd.jobs.lane import FRESH, new_job, open_queue
 from ragd.jobs.payload import encode, encode_vectors
 
@@ -44,6 +45,43 @@ class Trouble:
     reason: str
     hint: str
     is_lost: bool
+
+
+@dataclass(frozen=True, slots=True)
+class TrainJob:
+    """A run for a train worker; `folder` is where it lies on the daemon's machine."""
+
+    run_id: str
+    folder: str
+
+
+@dataclass(frozen=True, slots=True)
+class RunProgress:
+    """How far a run is: `done` of `total` at Unix seconds `at`, with the trainer's numbers; `attempt` counts from 1."""
+
+    run_id: str
+    attempt: int
+    at: float
+    done: int
+    total: int
+    metrics: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class RunEnded:
+    """How a run ended. With `is_remote` its files wait in Redis: see `jobs.transfer.RunFiles.receive`."""
+
+    run_id: str
+    outcome: RunOutcome
+    is_remote: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class RunWantsFiles:
+    """A worker on another machine asks for a run's files; `lacks` names the model folders it does not have."""
+
+    run_id: str
+    lacks: tuple[str, ...] = ()
 
 
 class Queues:
@@ -82,6 +120,40 @@ class Queues:
         """Queues the news that a batch was given up."""
         self._answer("trouble", trouble.batch_id, encode(trouble))
 
+    def train(self, run_id: str, folder: str) -> bool:
+        """Queues a run for a train worker and forgets an earlier wish to stop it; nothing while Redis knows the run.
+
+        Returns True when this call queued it.
+        """
+        if self.is_alive(run_id):
+            return False
+        with self._broker.reached() as client:
+            client.unlink(f"{STOP_PREFIX}{run_id}", f"rq:job:{run_id}")  # a failed job of the same run
+        self._put("train", "train", run_id, run_id, encode(TrainJob(run_id, folder)))
+        return True
+
+    def stop_run(self, run_id: str) -> None:
+        """Asks whoever works on the run, or takes it up, to stop it with a checkpoint."""
+        with self._broker.reached() as client:
+            client.set(f"{STOP_PREFIX}{run_id}", b"1", ex=BODY_TTL_S)
+
+    def is_stopped(self, run_id: str) -> bool:
+        """True when the run was asked to stop."""
+        with self._broker.reached() as client:
+            return bool(client.exists(f"{STOP_PREFIX}{run_id}"))
+
+    def run_progress(self, progress: RunProgress) -> None:
+        """Queues how far a run is, ahead of a backfill's results: somebody may be looking."""
+        self._answer("run_progress", f"{FRESH}{progress.run_id}", encode(progress))
+
+    def run_ended(self, ended: RunEnded) -> None:
+        """Queues how a run ended."""
+        self._answer("run_ended", f"{FRESH}{ended.run_id}", encode(ended))
+
+    def run_wants_files(self, wanted: RunWantsFiles) -> None:
+        """Queues the wish of a worker on another machine for a run's files."""
+        self._answer("run_wants_files", f"{FRESH}{wanted.run_id}", encode(wanted))
+
     def tick(self) -> bool:
         """Queues one turn of the daemon's periodic work, ahead of a backfill's results; nothing while one waits.
 
@@ -101,7 +173,8 @@ class Queues:
             pipe.hget(f"rq:job:{batch_id}", "status")
             pipe.lrange(self._queues["index"].key, 0, -1)
             status, answers = cast("tuple[bytes | None, list[bytes]]", tuple(pipe.execute()))
-        return status not in (None, b"failed") or any(answer.startswith(batch_id.encode()) for answer in answers)
+        named = (batch_id.encode(), f"{FRESH}{batch_id}".encode())
+        return status not in (None, b"failed") or any(answer.startswith(named) for answer in answers)
 
     def lengths(self) -> dict[str, int]:
         """How many jobs wait in each queue, by its name (those at work are not counted)."""

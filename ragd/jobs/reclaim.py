@@ -37,7 +37,8 @@ class Reclaimer:
             for raw in reversed(held):
                 job_id = raw.decode()
                 data, attempts = cast("list[bytes | None]", client.hmget(f"rq:job:{job_id}", ["data", "attempts"]))
-                if data is not None and int(attempts or 0) >= self._most_deaths:
+                # A run goes on from its checkpoint, and counts by itself how often it was started in vain.
+                if queue != "train" and data is not None and int(attempts or 0) >= self._most_deaths:
                     self._give_up(hold, queue, _task(job_id, data, int(attempts or 0)))
                 else:
                     hold.give_back(job_id, counts=True)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import cast
 
 from ragd.domain.errors import PayloadInvalid
 from ragd.domain.index import EmbeddingSpace, EncoderSpec
+from ragd.domain.training import PluginSource
 from ragd.domain.work import ReadLimits, SplitPolicy
 from ragd.jobs.broker import REVISION_KEY, SETTINGS_KEY, Broker
 from ragd.jobs.payload import decode, encode
@@ -22,17 +23,27 @@ class WorkerModel:
 
 
 @dataclass(frozen=True, slots=True)
+class TrainSettings:
+    """How train workers start runs and whom they tell; `plugins` are those that offer the launcher and the trackers."""
+
+    launcher: str = "local"
+    trackers: tuple[str, ...] = ()
+    plugins: tuple[PluginSource, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class WorkerSettings:
     """Plain values and no secret: an endpoint's key reaches a worker by its environment only.
 
     `models` are of the live generations, the serving one first. `nice` (0 to 19) is how far embed workers stand back
-    for other programs; extract workers half as far.
+    for other programs, and train workers with their runs; extract workers half as far.
     """
 
     limits: ReadLimits
     split: SplitPolicy
     models: tuple[WorkerModel, ...]
     nice: int = 0
+    train: TrainSettings = field(default_factory=TrainSettings)
 
 
 def publish(broker: Broker, settings: WorkerSettings) -> bytes:

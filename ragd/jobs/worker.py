@@ -12,6 +12,7 @@ from typing import Final
 
 from ragd.domain.errors import BadRequest
 from ragd.embed.encoder import open_encoder
+from ragd.jobs.away import Away
 from ragd.jobs.broker import Broker
 from ragd.jobs.encoders import Encoders
 from ragd.jobs.hold import Handler
@@ -19,6 +20,7 @@ from ragd.jobs.loop import Ending, WorkerOptions, run_worker
 from ragd.jobs.queue import Queues
 from ragd.jobs.settings import WorkerSettings, published
 from ragd.jobs.tasks import embed_handlers, extract_handlers, tell_trouble
+from ragd.jobs.training import open_site, train_handlers
 from ragd.plan.sandbox import Sandbox
 
 __all__ = ["API_KEY_VARIABLE", "Ending", "WorkerOptions", "run_worker", "worker_main"]
@@ -29,16 +31,19 @@ _AUTOGROUP: Final = Path("/proc/self/autogroup")
 _LOG = logging.getLogger("ragd.jobs")
 
 
-def worker_main(kind: str, redis_url: str, models: Path, *, api_key: str = "", burst: bool = False) -> int:
+def worker_main(
+    kind: str, redis_url: str, models: Path, *, plugins: Path | None = None, api_key: str = "", burst: bool = False
+) -> int:
     """Works for the daemon that uses this Redis until SIGTERM; the main of a worker process.
 
-    `kind` is `extract` or `embed`, `models` the folder of the encoder's artefacts on this machine,
-    `api_key` the endpoint's key (by default from the environment). When the daemon publishes other settings
-    (another live model), the worker goes on with those; no answer ever mixes two models. Returns the exit status 0.
+    `kind` is `extract`, `embed` or `train`, `models` the folder of the encoder's artefacts in this machine's state
+    folder, `plugins` its folder of trusted plugin files, `api_key` the endpoint's key (by default from the
+    environment). When the daemon publishes other settings (another live model), the worker goes on with those; no
+    answer ever mixes two models. Returns the exit status 0.
     Raises BrokerUnavailable, BrokerTooOld, ModelUnavailable, ModelMismatch or PayloadInvalid.
     """
-    if kind not in ("extract", "embed"):
-        raise BadRequest(f"unknown kind of worker {kind!r}", hint="one of extract, embed")
+    if kind not in ("extract", "embed", "train"):
+        raise BadRequest(f"unknown kind of worker {kind!r}", hint="one of extract, embed, train")
     api_key = api_key or os.environ.get(API_KEY_VARIABLE, "")
     broker = Broker(redis_url)
     broker.check()
@@ -48,8 +53,13 @@ def worker_main(kind: str, redis_url: str, models: Path, *, api_key: str = "", b
     while ending is Ending.SETTINGS_CHANGED:
         settings, revision = _awaited(broker)
         # Reading is short and its words are waited for: it stands back half as far as encoding, which takes every core.
-        stand_back(settings.nice if kind == "embed" else settings.nice // 2)
+        stand_back(settings.nice // 2 if kind == "extract" else settings.nice)
         options = WorkerOptions("", revision, tell_trouble(queues, kind), burst)
+        if kind == "train":
+            site = open_site(settings.train, Away(broker, queues, models.parent / "runs", models, plugins))
+            table = train_handlers(queues, site, is_stopping=options.stopping.is_set)
+            ending = run_worker(kind, broker, table, options)
+            continue
         with _tools(kind, queues, settings, encoders, options.stopping.is_set) as handlers:
             ending = run_worker(kind, broker, handlers, options)
     encoders.close()

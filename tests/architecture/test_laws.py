@@ -19,6 +19,7 @@ import yaml
 
 from ragd.jobs.broker import QUEUE_NAMES
 from ragd.jobs.tasks import embed_handlers, extract_handlers, index_handlers
+from ragd.jobs.training import train_handlers
 
 ROOT = Path(__file__).parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
@@ -131,6 +132,7 @@ def test_every_task_that_is_sent_has_a_handler() -> None:
         "extract": extract_handlers(nobody, nobody),
         "embed": embed_handlers(nobody, nobody),
         "index": index_handlers(nobody),
+        "train": train_handlers(nobody, nobody),
     }
     handled = {(queue, name) for queue, table in tables.items() for name in table}
     assert sent == handled
