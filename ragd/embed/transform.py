@@ -13,16 +13,10 @@ import numpy as np
 from ragd.domain.errors import ArtifactInvalid, ModelUnavailable
 from ragd.domain.index import Vectors
 from ragd.embed.pooling import unit
+from ragd.hooks.artifacts import FORMS
 
 SETTINGS_NAME: Final = "transform.json"
 TENSORS_NAME: Final = "transform.safetensors"
-# Tensors of each form with their axes: n is the dimension that comes in, m the one that goes out, r and h are free.
-FORMS: Final[Mapping[str, Mapping[str, str]]] = {
-    "residual": {"weight": "nn"},
-    "low_rank": {"down": "rn", "up": "nr"},
-    "affine": {"weight": "mn", "bias": "m"},
-    "mlp": {"hidden": "hn", "hidden_bias": "h", "out": "mh", "out_bias": "m", "skip": "mn"},
-}
 _HINT: Final = "train it again, or roll back: `ragd models rollback ROLE`"
 
 

@@ -12,12 +12,12 @@ import numpy.typing as npt
 from ragd.domain.index import Vectors
 from ragd.domain.learning import Artifact
 
-# Tensor names by form; the shapes are told in docs/howto/write-a-trainer.md.
-FORMS: Mapping[str, frozenset[str]] = {
-    "residual": frozenset({"weight"}),
-    "low_rank": frozenset({"down", "up"}),
-    "affine": frozenset({"weight", "bias"}),
-    "mlp": frozenset({"hidden", "hidden_bias", "out", "out_bias", "skip"}),
+# Tensors of each form with their axes: n is the dimension that comes in, m the one that goes out, r and h are free.
+FORMS: Mapping[str, Mapping[str, str]] = {
+    "residual": {"weight": "nn"},
+    "low_rank": {"down": "rn", "up": "nr"},
+    "affine": {"weight": "mn", "bias": "m"},
+    "mlp": {"hidden": "hn", "hidden_bias": "h", "out": "mh", "out_bias": "m", "skip": "mn"},
 }
 
 
@@ -29,7 +29,7 @@ def save_transform(folder: Path, form: str, **tensors: npt.ArrayLike) -> Artifac
     result is brought to unit length when it serves. Raises ValueError for another form, other tensors, or a value
     that is no number.
     """
-    if FORMS.get(form, frozenset()) != tensors.keys():
+    if FORMS.get(form, {}).keys() != tensors.keys():
         raise ValueError(f"a transform of form {form} with the tensors {', '.join(sorted(tensors))} is not known")
     folder.mkdir(parents=True, exist_ok=True)
     arrays = save_tensors(folder / "transform.safetensors", **tensors)

@@ -68,8 +68,16 @@ def _checked(path: Path, name: str) -> str:
         head = file.read(16)
     is_pickle = head[:4] == _ZIP or (head[:1] == b"\x80" and head[1:2] in (b"\x02", b"\x03", b"\x04", b"\x05"))
     suffix = path.suffix.lower()
-    if suffix == ".safetensors" and not is_pickle:
-        _check_safetensors(path, name, head)
+    if suffix == ".safetensors":
+        try:
+            _check_safetensors(path, name, head)
+        except ArtifactInvalid as error:
+            # Not before: the length of a header may begin like a pickle.
+            if is_pickle:
+                raise ArtifactInvalid(
+                    f"{name} in the artefact is a pickle, which is never loaded", hint=_HINT
+                ) from error
+            raise
     elif is_pickle or suffix not in _TEXT | _BINARY:
         what = "a pickle" if is_pickle else f"a {suffix or 'nameless kind of'} file"
         raise ArtifactInvalid(f"{name} in the artefact is {what}, which is never loaded", hint=_HINT)
