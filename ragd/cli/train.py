@@ -1,0 +1,73 @@
+"""`ragd train`: one run by hand, followed to its end."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ragd.cli.follow import follow, verdict
+from ragd.cli.options import AsJson, ConfigFile, StateFolder
+from ragd.cli.session import configuration, daemon, screen, show_json
+from ragd.domain.errors import NotFound
+
+INTERRUPTED = 130
+
+
+def trainer_names(ctx: typer.Context, incomplete: str) -> list[str]:
+    """The trainers that the daemon knows and that begin like this; none when it does not run."""
+    from ragd.domain.errors import RagdError
+
+    try:
+        with daemon(configuration(ctx, ctx.params.get("config"), ctx.params.get("state"))) as client:
+            plugins = client.learn("GET", "plugins", timeout_s=1.0)["plugins"]
+    except (RagdError, KeyError):
+        return []
+    offered = [trainer for plugin in plugins for trainer in plugin.get("trainers", ())]
+    names = [trainer["name"] if isinstance(trainer, dict) else str(trainer) for trainer in offered]
+    return sorted(name for name in names if name.startswith(incomplete))
+
+
+def train(
+    ctx: typer.Context,
+    trainer: Annotated[
+        str,
+        typer.Argument(metavar="TRAINER", help="Which trainer: see ragd plugins list.", autocompletion=trainer_names),
+    ],
+    on: Annotated[
+        Path | None,
+        typer.Option("--on", metavar="FILE", help="A file of pairs or prompts, instead of what is configured."),
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Promote the result whatever the gate says.")] = False,
+    detach: Annotated[bool, typer.Option("--detach", "-d", help="Print the run's id and return.")] = False,
+    config: ConfigFile = None,
+    state: StateFolder = None,
+    as_json: AsJson = False,
+) -> None:
+    """Train now, and put the result live if it beats what serves.
+
+    The run waits for its budget like any other. Ctrl-C leaves it running. Ends with 0 when the result was
+    promoted, 16 when the gate refused it, 15 when the run failed or was stopped, 17 when it waits for the budget.
+    """
+    if on is not None and not on.exists():
+        raise NotFound(f"{on} does not exist", hint="name a JSONL file or a folder in BEIR's layout")
+    file = str(on.absolute()) if on else None
+    with daemon(configuration(ctx, config, state)) as client:
+        run_id = str(client.learn("POST", "train", trainer=trainer, on=file, force=force)["run"])
+        if detach:
+            show_json({"run": run_id}) if as_json else typer.echo(run_id)
+            return
+        try:
+            run = follow(client, run_id, shows=not as_json)
+        except KeyboardInterrupt:
+            typer.echo(f"\nrun {run_id} goes on: follow it with `ragd runs log -f {run_id}`,", err=True)
+            typer.echo(f"stop it with `ragd runs stop {run_id}`", err=True)
+            raise typer.Exit(INTERRUPTED) from None
+    words, error = verdict(run)
+    if as_json:
+        show_json(run)
+        raise typer.Exit(error.exit_code if error else 0)
+    if error is not None:
+        raise error
+    typer.echo(screen().green(words))
