@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -16,7 +15,8 @@ class Tokenizer(Protocol):
 
     bos_token_id: int | None
     eos_token_id: int | None
-    __call__: Callable[..., Any]
+
+    def __call__(self, text: str, *, add_special_tokens: bool, verbose: bool) -> Any: ...
 
 
 @dataclass(frozen=True, slots=True)
