@@ -20,6 +20,7 @@ from ragd.flow.dispatch import Bounds, Dispatch
 from ragd.flow.generations import Generations, Live
 from ragd.flow.ingest import Ingest, Tables
 from ragd.flow.offline import Offline
+from ragd.flow.route import Route, Routes
 from ragd.index.generation import Generation
 from ragd.index.restore import restore
 from ragd.index.snapshot import discard_snapshots
@@ -75,6 +76,7 @@ class App:
     roots: Mapping[int, bytes]
     dispatch: Dispatch
     ingest: Ingest
+    routes: Routes
     answer: Answer
 
     @property
@@ -169,8 +171,10 @@ def build(
         recheck=recheck,
         clock=clock,
     )
-    answer = Answer(reader, restored.generation, model.encoder, search_settings(config), freshness(reader))
-    return App(config, places, tables, reader, model, generations, roots, dispatch, ingest, answer)
+    serving = generations.serving
+    routes = Routes(Route(model.encoder, serving.index, serving.id, serving.space.fingerprint))
+    answer = Answer(reader, routes, search_settings(config), freshness(reader))
+    return App(config, places, tables, reader, model, generations, roots, dispatch, ingest, routes, answer)
 
 
 def configured_roots(config: Config) -> list[tuple[str, bytes]]:
@@ -251,5 +255,5 @@ def open_offline(config: Config) -> Offline:
         if encoder is not None and encoder.space.fingerprint != space.fingerprint:
             encoder = None
             notes.append("searching by words only: the configured model is not the one that made the index")
-    answer = Answer(reader, index, encoder, search_settings(config), freshness(reader))
+    answer = Answer(reader, Routes(Route(encoder, index)), search_settings(config), freshness(reader))
     return Offline(reader, generation_id, index, answer, tuple(notes))

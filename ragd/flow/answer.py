@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import threading
 import time
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 
 from ragd.domain.errors import BadRequest, EncoderFailed, ModelUnavailable
-from ragd.domain.ports import Encoder
 from ragd.domain.search import Hit, HitRow, Mode, Query
+from ragd.flow.route import Route, Routes
 from ragd.search.dense import by_meaning
 from ragd.search.fuse import Ranked, Ranking, alone, confidence, reciprocal_rank
-from ragd.search.ports import Neighbours, SearchReader
+from ragd.search.ports import SearchReader
 from ragd.search.words import by_words
 
 MAX_QUERY_CHARS = 8192
 MAX_LIMIT = 1000
+COUNTED_HITS = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,24 +68,20 @@ class Answered:
 
 
 class Answer:
-    """Answers queries from one catalog and one generation; safe to use from any thread.
+    """Answers queries from one catalog, by the route that serves when a search begins; safe to use from any thread.
 
-    Without `neighbours` and `encoder` (no vectors yet, no model) it searches by words.
+    With a route of nothing (no vectors yet, no model) it searches by words.
     """
 
     def __init__(
-        self,
-        reader: SearchReader,
-        neighbours: Neighbours | None,
-        encoder: Encoder | None,
-        settings: SearchSettings,
-        freshness: Callable[[], Freshness],
+        self, reader: SearchReader, routes: Routes, settings: SearchSettings, freshness: Callable[[], Freshness]
     ) -> None:
         self._reader = reader
-        self._neighbours = neighbours
-        self._encoder = encoder
+        self._routes = routes
         self._settings = settings
         self._freshness = freshness
+        self._counting = threading.Lock()
+        self._found: Counter[int] = Counter()
 
     def search(self, query: Query) -> Answered:
         """The best `query.limit` chunks that pass the filters.
@@ -95,21 +94,30 @@ class Answer:
         freshness = self._freshness()
         notes: list[str] = []
         candidates = max(self._settings.candidates, query.limit)
-        ranked, is_exhausted = self._ranked(query, candidates, notes)
-        hits = self._standing(ranked, query)
-        if len(hits) < query.limit and not is_exhausted:
-            # Chunks left the catalog while the index was asked: look once more, deeper.
-            ranked, _ = self._ranked(query, candidates * 4, notes)
+        with self._routes.taken() as route:
+            ranked, is_exhausted = self._ranked(route, query, candidates, notes)
             hits = self._standing(ranked, query)
+            if len(hits) < query.limit and not is_exhausted:
+                # Chunks left the catalog while the index was asked: look once more, deeper.
+                ranked, _ = self._ranked(route, query, candidates * 4, notes)
+                hits = self._standing(ranked, query)
+        with self._counting:
+            self._found.update(hit.chunk_id for hit in hits[:COUNTED_HITS])
         took_ms = (time.perf_counter() - started) * 1000
         return Answered(query, tuple(hits), took_ms, freshness, tuple(dict.fromkeys(notes)))
 
-    def _ranked(self, query: Query, candidates: int, notes: list[str]) -> tuple[tuple[Ranked, ...], bool]:
+    def take_found(self) -> Mapping[int, int]:
+        """How often each chunk was among the first hits since the last call; nothing is kept of the queries."""
+        with self._counting:
+            found, self._found = self._found, Counter()
+        return found
+
+    def _ranked(self, route: Route, query: Query, candidates: int, notes: list[str]) -> tuple[tuple[Ranked, ...], bool]:
         """Every candidate, best first, and whether a deeper search could find no more."""
         rankings: dict[str, Ranking] = {}
         if query.mode is not Mode.DENSE:
             rankings["words"] = by_words(self._reader, query.text, candidates, query.filters)
-        if query.mode is not Mode.WORDS and (dense := self._dense(query, candidates, notes)) is not None:
+        if query.mode is not Mode.WORDS and (dense := self._dense(route, query, candidates, notes)) is not None:
             rankings["dense"] = dense
         is_exhausted = all(len(ranking) < candidates for ranking in rankings.values())
         if query.mode is Mode.HYBRID:
@@ -119,11 +127,11 @@ class Answer:
             return reciprocal_rank(rankings, weights=weights, k=self._settings.rrf_k), is_exhausted
         return tuple(r for name, ranking in rankings.items() for r in alone(name, ranking)), is_exhausted
 
-    def _dense(self, query: Query, candidates: int, notes: list[str]) -> Ranking | None:
+    def _dense(self, route: Route, query: Query, candidates: int, notes: list[str]) -> Ranking | None:
         try:
-            if self._encoder is None or self._neighbours is None:
+            if route.encoder is None or route.index is None:
                 raise ModelUnavailable("there is no encoder", hint="search with mode=words, or set embed.encoder")
-            return by_meaning(self._reader, self._encoder, self._neighbours, query.text, candidates, query.filters)
+            return by_meaning(self._reader, route.query_vector, route.index, query.text, candidates, query.filters)
         except (EncoderFailed, ModelUnavailable) as error:
             if query.mode is Mode.DENSE:
                 raise

@@ -22,6 +22,7 @@ from ragd.domain.errors import BadRequest, EncoderFailed, ModelUnavailable
 from ragd.domain.index import EmbeddingSpace, HalfVectors, IndexPolicy, Vectors
 from ragd.domain.search import Filters, Mode, Query
 from ragd.flow.answer import Answer, Freshness, SearchSettings
+from ragd.flow.route import Route, Routes, Transform
 from ragd.index.exact import ExactIndex
 from ragd.index.generation import Generation
 
@@ -105,7 +106,8 @@ class Library:
             self.generation.apply(_NO_IDS, np.empty((0, 256), np.float32), np.asarray(delta.leave, dtype=np.int64))
 
     def answer(self, **settings: int) -> Answer:
-        return Answer(self.reader, self.generation, self.encoder, SearchSettings(**settings), lambda: Freshness(0, 0))
+        routes = Routes(Route(self.encoder, self.generation))
+        return Answer(self.reader, routes, SearchSettings(**settings), lambda: Freshness(0, 0))
 
 
 @pytest.fixture
@@ -210,7 +212,7 @@ def test_a_hybrid_search_falls_back_to_words_and_says_so(library: Library) -> No
 
 def test_without_an_encoder_words_still_answer(library: Library) -> None:
     library.write("a.md", "beavers build dams")
-    answer = Answer(library.reader, None, None, SearchSettings(), lambda: Freshness(1, 2))
+    answer = Answer(library.reader, Routes(Route(None, None)), SearchSettings(), lambda: Freshness(1, 2))
     answered = answer.search(Query("beavers"))
     assert [h.path for h in answered.hits] == ["a.md"]
     assert answered.notes
@@ -275,3 +277,48 @@ def test_answers_agree_from_many_threads_beside_a_writer(library: Library) -> No
         for at in range(10):
             library.write(f"other{at}.md", f"foxes dig dens {at}")
     assert set(asked) == {("a.md",)}
+
+
+def test_hits_are_counted_without_their_queries(library: Library) -> None:
+    library.write("a.md", "beavers build dams")
+    library.write("b.md", "foxes dig dens")
+    answer = library.answer()
+    hits = [answer.search(Query("beavers", Mode.WORDS)).hits for _ in range(3)]
+    assert answer.take_found() == {hits[0][0].chunk_id: 3}
+    assert answer.take_found() == {}
+
+
+def test_a_search_takes_the_route_once_and_keeps_it(library: Library) -> None:
+    library.write("a.md", "beavers build dams")
+    asked: list[str] = []
+
+    class Watched(HashedWords):
+        def encode_query(self, text: str) -> Vectors:
+            asked.append(f"{routes.is_used(old)} {routes.is_used(new)}")
+            if len(asked) == 1:
+                routes.replace(Route(new, library.generation, bridge=lambda vector: vector))
+                asked.append(f"{routes.is_used(old)} {routes.is_used(new)}")
+            return super().encode_query(text)
+
+    old, new = Watched(), Watched()
+    routes = Routes(Route(old, library.generation))
+    answer = Answer(library.reader, routes, SearchSettings(), lambda: Freshness(0, 0))
+    assert answer.search(Query("beavers", Mode.DENSE)).hits
+    assert asked == ["True False", "True True"]
+    assert (routes.is_used(old), routes.is_used(new)) == (False, True)
+
+
+def test_a_route_adapts_in_its_own_space_and_then_crosses_into_the_other(library: Library) -> None:
+    steps: list[str] = []
+
+    def step(name: str) -> Transform:
+        def change(vector: Vectors) -> Vectors:
+            steps.append(name)
+            return vector
+
+        return change
+
+    Route(library.encoder, None, adapter=step("adapter"), bridge=step("bridge")).query_vector("beavers")
+    assert steps == ["adapter", "bridge"]
+    with pytest.raises(ModelUnavailable):
+        Route(None, None).query_vector("beavers")
