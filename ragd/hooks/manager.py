@@ -18,6 +18,7 @@ from ragd.domain.training import PluginSource
 from ragd.hooks import sources, spec
 from ragd.hooks.offers import Offers, offers_of
 
+_CHECK_HINT = "correct it; `ragd plugins check` says when it is in order"
 # Readers of a file go before those of a package, and those before the bundled ones.
 _PRECEDENCE = (sources.FILE, sources.INSTALLED, sources.BUNDLED)
 
@@ -93,9 +94,9 @@ class Plugins:
             self._pluggy.register(plugin, name)
             self._pluggy.check_pending()
         except PluginRefused as error:
-            self._block(name, str(error), error.hint)
+            self._block(name, str(error), error.hint or _CHECK_HINT)
         except (Exception, SystemExit) as error:  # noqa: BLE001 - a plugin may fail in any way, and must not take the rest along
-            self._block(name, _told(error, name), "correct it; `ragd plugins check` says when it is in order")
+            self._block(name, _told(error, name), _CHECK_HINT)
         else:
             self._offers[name] = offers
 

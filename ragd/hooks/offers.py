@@ -47,7 +47,7 @@ class Offers:
 class _Kind:
     """What a hook offers: a Protocol, its methods with the number of arguments, and names that are taken."""
 
-    protocol: type
+    protocol: Any
     methods: Mapping[str, int]
     taken: frozenset[str] = frozenset()
 

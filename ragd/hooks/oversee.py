@@ -24,7 +24,8 @@ _STEP_S = 0.01
 class Watch:
     """Watches the tree of `process`, which must lead a session of its own (`start_new_session=True`).
 
-    The tree is: its descendants, its session, and whoever carries its token (`environment`). With `adopts` this
+    The tree is: its descendants, its session, and whoever carries its token (`environment`; read from the child where
+    it is not given). With `adopts` this
     process becomes the parent of orphans, so that a child which left its session, dropped its variables and lost its
     parent is still seen; it is meant for a process that has no other business, such as the train worker.
     Not for use by two threads at once.
@@ -37,6 +38,7 @@ class Watch:
         folder: Path,
         *,
         adopts: bool = True,
+        token: str = "",
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         if adopts:
@@ -47,8 +49,9 @@ class Watch:
         self._adopts = adopts
         self._clock = clock
         self._started = clock()
-        self._token = tree.variable(process.pid, TREE_VARIABLE)
-        self._birth = 0
+        self._token = token
+        main = tree.process(process.pid)
+        self._birth = main.started if main is not None else 0
         self._seen: dict[int, int] = {}  # pid -> started: a number that was given away again is another process
         self._cpu_s = 0.0
         self.peak_memory_mb = 0.0
@@ -100,9 +103,8 @@ class Watch:
     def _members(self) -> list[tree.Process]:
         """The processes of the tree now, those included that were seen in it and lost their parent."""
         found = tree.processes()
-        main = found.get(self._process.pid)
-        if main is not None and not self._birth:
-            self._birth = main.started
+        # A process that is just being started has no variables yet.
+        self._token = self._token or tree.variable(self._process.pid, TREE_VARIABLE)
         known = {pid for pid, started in self._seen.items() if pid in found and found[pid].started == started}
         known |= {process.pid for process in found.values() if self._is_stray(process)}
         members = [found[pid] for pid in sorted(tree.family(found, self._process.pid, known)) if pid != os.getpid()]
@@ -115,7 +117,7 @@ class Watch:
         if not self._birth or process.started < self._birth or process.pid == os.getpid():
             return False
         token = tree.variable(process.pid, TREE_VARIABLE)
-        if token:
+        if token and self._token:
             return token == self._token
         is_adopted = self._adopts and process.parent == os.getpid()
         return is_adopted and process.session != os.getsid(0) and process.pid != self._process.pid

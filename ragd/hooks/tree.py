@@ -33,9 +33,18 @@ def processes() -> dict[int, Process]:
     with suppress(OSError):
         for name in os.listdir("/proc"):
             if name.isdecimal():
-                with suppress(OSError, ValueError, IndexError):
-                    found[int(name)] = _read(int(name))
+                one = process(int(name))
+                if one is not None:
+                    found[one.pid] = one
     return found
+
+
+def process(pid: int) -> Process | None:
+    """One process, None when there is none of this id."""
+    try:
+        return _read(pid)
+    except (OSError, ValueError, IndexError):
+        return None
 
 
 def _read(pid: int) -> Process:
