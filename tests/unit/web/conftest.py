@@ -11,7 +11,7 @@ from tempfile import TemporaryDirectory
 import httpx
 import pytest
 
-from ragd.domain.errors import EncoderFailed, NotFound, TimedOut
+from ragd.domain.errors import EncoderFailed, GateRefused, NotFound, TimedOut
 from ragd.domain.search import Query
 from ragd.web.routes import create_app
 from ragd.web.server import Server
@@ -49,12 +49,100 @@ STATUS: dict[str, object] = {
 }
 
 
+RUN: dict[str, object] = {
+    "id": "20261124-nudge",
+    "trainer": "nudge",
+    "role": "query-adapter",
+    "state": "running",
+    "metrics": {"loss": 0.5},
+}
+MODEL: dict[str, object] = {"id": 7, "role": "query-adapter", "name": "nudge", "version": 3, "status": "champion"}
+PROMOTED: dict[str, object] = {"role": "query-adapter", "model": "nudge/3", "stage": "serving"}
+
+
+class LearningShelf:
+    """A LearningBackend of fixed answers that notes what it was asked in the same list."""
+
+    def __init__(self, asked: list[object]) -> None:
+        self._asked = asked
+
+    def plugins(self) -> Mapping[str, object]:
+        self._asked.append(("plugins",))
+        return {"plugins": []}
+
+    def triggers(self) -> Mapping[str, object]:
+        self._asked.append(("triggers",))
+        return {"triggers": []}
+
+    def trigger(self, trainer: str) -> Mapping[str, object]:
+        self._asked.append(("trigger", trainer))
+        return {"trainer": trainer, "fires": False, "reasons": [], "ladder": [], "history": []}
+
+    def train(self, trainer: str, *, on: str | None, cause: str) -> Mapping[str, object]:
+        self._asked.append(("train", trainer, on, cause))
+        return {"run": "20261124-nudge"}
+
+    def runs(self, *, limit: int, trainer: str | None) -> Mapping[str, object]:
+        self._asked.append(("runs", limit, trainer))
+        return {"runs": [RUN]}
+
+    def run(self, run: str) -> Mapping[str, object]:
+        self._asked.append(("run", run))
+        return RUN
+
+    def log(self, run: str, offset: int) -> Mapping[str, object]:
+        self._asked.append(("log", run, offset))
+        return {"text": "step 1\n", "next": offset + 7, "ended": False}
+
+    def stop(self, run: str) -> Mapping[str, object]:
+        self._asked.append(("stop", run))
+        return RUN
+
+    def resume(self, run: str) -> Mapping[str, object]:
+        self._asked.append(("resume", run))
+        return RUN
+
+    def models(self) -> Mapping[str, object]:
+        self._asked.append(("models",))
+        return {"models": [MODEL], "champions": {}}
+
+    def model(self, model: str) -> Mapping[str, object]:
+        self._asked.append(("model", model))
+        return MODEL
+
+    def compare(self, a: str, b: str) -> Mapping[str, object]:
+        self._asked.append(("compare", a, b))
+        return {"a": MODEL, "b": MODEL, "scores": []}
+
+    def promote(self, model: str, *, force: bool) -> Mapping[str, object]:
+        self._asked.append(("promote", model, force))
+        if model == "worse/1":
+            raise GateRefused("worse/1 lost", hint="see its report")
+        return PROMOTED
+
+    def rollback(self, role: str) -> Mapping[str, object]:
+        self._asked.append(("rollback", role))
+        return PROMOTED
+
+    def prune(self, keep: int) -> Mapping[str, object]:
+        self._asked.append(("prune", keep))
+        return {"pruned": [], "freed_bytes": 0}
+
+    def spend(self) -> Mapping[str, object]:
+        self._asked.append(("spend",))
+        return {"lines": []}
+
+    def feedback(self, query: int, chunk: int, *, good: bool) -> None:
+        self._asked.append(("feedback", query, chunk, good))
+
+
 class Shelf:
     """A Backend of fixed answers that notes what it was asked; receipt 5 is searchable once `done` is set."""
 
     def __init__(self) -> None:
         self.asked: list[object] = []
         self.done = threading.Event()
+        self.learning = LearningShelf(self.asked)
 
     def search(self, query: Query) -> Mapping[str, object]:
         self.asked.append(query)

@@ -186,9 +186,11 @@ def test_a_body_too_large_is_refused_with_or_without_a_length(client: httpx.Clie
 
 def test_the_openapi_document_names_every_address_and_the_one_error_shape(client: httpx.Client) -> None:
     document = client.get("/v1/openapi.json").json()
-    assert set(document["paths"]) == {
-        f"/v1/{name}" for name in ("search", "status", "documents", "receipts", "retry", "rescan", "verify")
-    }
+    indexing = ("search", "status", "documents", "receipts", "retry", "rescan", "verify")
+    training = ("plugins", "triggers", "triggers/{trainer}", "train", "runs", "models", "spend", "feedback")
+    of_runs = (f"runs/{{run}}{what}" for what in ("", "/log", "/stop", "/resume"))
+    of_models = (f"models/{what}" for what in ("{model}", "compare", "promote", "rollback", "prune"))
+    assert set(document["paths"]) == {f"/v1/{name}" for name in (*indexing, *training, *of_runs, *of_models)}
     for path in document["paths"].values():
         for operation in path.values():
             assert set(operation["responses"]) == {"200", "4XX", "5XX"}
