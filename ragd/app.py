@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from ragd.catalog.journal import Journal
 from ragd.catalog.reader import CatalogReader
 from ragd.catalog.store import Store
 from ragd.config.schema import Config
-from ragd.domain.errors import ModelUnavailable, NotFound
+from ragd.domain.errors import DiskFull, ModelUnavailable, NotFound
 from ragd.domain.index import EmbeddingSpace, EncoderSpec, IndexPolicy
 from ragd.domain.ports import Encoder
 from ragd.domain.work import Outbox, ReadLimits, SplitPolicy
@@ -19,6 +21,7 @@ from ragd.flow.answer import Answer, Freshness, SearchSettings
 from ragd.flow.dispatch import Bounds, Dispatch
 from ragd.flow.generations import Generations, Live
 from ragd.flow.ingest import Ingest, Tables
+from ragd.flow.journal import QUERIES_REMEMBERED, QueryJournal
 from ragd.flow.offline import Offline
 from ragd.flow.route import Route, Routes
 from ragd.index.generation import Generation
@@ -78,6 +81,7 @@ class App:
     ingest: Ingest
     routes: Routes
     answer: Answer
+    journal: QueryJournal
 
     @property
     def generation_id(self) -> int:
@@ -95,7 +99,9 @@ class App:
         return self.generations.serving.origin
 
     def close(self) -> None:
-        """Closes the indexes, the encoder and the catalog, in this order."""
+        """Keeps the last queries, then closes the indexes, the encoder and the catalog, in this order."""
+        with suppress(DiskFull):
+            self.journal.flush(at_once=True)
         for live in self.generations.all:
             live.index.close()
         self.model.encoder.close()
@@ -173,8 +179,25 @@ def build(
     )
     serving = generations.serving
     routes = Routes(Route(model.encoder, serving.index, serving.id, serving.space.fingerprint))
-    answer = Answer(reader, routes, search_settings(config), freshness(reader))
-    return App(config, places, tables, reader, model, generations, roots, dispatch, ingest, routes, answer)
+    journal = query_journal(config, store, reader, serving, clock)
+    answer = Answer(reader, routes, search_settings(config), freshness(reader), on_answered=journal.note)
+    return App(config, places, tables, reader, model, generations, roots, dispatch, ingest, routes, answer, journal)
+
+
+def query_journal(
+    config: Config, store: Store, reader: CatalogReader, serving: Live, clock: Callable[[], float]
+) -> QueryJournal:
+    """What hears of every query; with the vectors of queries that the journal keeps from before."""
+    kept = reader.learning.journal
+    journal = QueryJournal(
+        Journal(store),
+        is_kept=config.learn.journal,
+        keep_days=config.learn.journal_days,
+        newest_id=kept.newest_id(),
+        clock=clock,
+    )
+    journal.remember(kept.vectors(serving.id, QUERIES_REMEMBERED), serving.space.fingerprint)
+    return journal
 
 
 def configured_roots(config: Config) -> list[tuple[str, bytes]]:

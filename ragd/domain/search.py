@@ -69,6 +69,7 @@ class Hit:
     score: float
     parts: dict[str, float]
     modified_at: float
+    document_id: int = 0
 
 
 @dataclass(frozen=True, slots=True)

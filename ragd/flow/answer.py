@@ -5,12 +5,13 @@ from __future__ import annotations
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 
 from ragd.domain.errors import BadRequest, EncoderFailed, ModelUnavailable
+from ragd.domain.index import Vectors
 from ragd.domain.search import Hit, HitRow, Mode, Query
-from ragd.flow.route import Route, Routes
+from ragd.flow.route import Asking, Routes
 from ragd.search.dense import by_meaning
 from ragd.search.fuse import Ranked, Ranking, alone, confidence, reciprocal_rank
 from ragd.search.ports import SearchReader
@@ -19,6 +20,9 @@ from ragd.search.words import by_words
 MAX_QUERY_CHARS = 8192
 MAX_LIMIT = 1000
 COUNTED_HITS = 10
+
+OnAnswered = Callable[[Query, Sequence[tuple[int, int]], float, Vectors | None, str], int | None]
+"""Hears a query, its hits as (chunk id, document id), milliseconds, and the encoder's vector with its space."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,11 +58,14 @@ class Answered:
     took_ms: float
     freshness: Freshness
     notes: tuple[str, ...]
+    query_id: int | None = None
+    """What feedback names the query by; None where no journal is kept."""
 
     def as_json(self) -> dict[str, object]:
         """The answer as plain values, in the shape of `/v1/search`."""
         return {
             "query": self.query.text,
+            **({} if self.query_id is None else {"query_id": self.query_id}),
             "mode": self.query.mode.value,
             "took_ms": round(self.took_ms, 3),
             "freshness": {**asdict(self.freshness), "is_current": self.freshness.is_current},
@@ -70,16 +77,24 @@ class Answered:
 class Answer:
     """Answers queries from one catalog, by the route that serves when a search begins; safe to use from any thread.
 
-    With a route of nothing (no vectors yet, no model) it searches by words.
+    With a route of nothing (no vectors yet, no model) it searches by words. `on_answered` hears of every answer and
+    may give it an id.
     """
 
     def __init__(
-        self, reader: SearchReader, routes: Routes, settings: SearchSettings, freshness: Callable[[], Freshness]
+        self,
+        reader: SearchReader,
+        routes: Routes,
+        settings: SearchSettings,
+        freshness: Callable[[], Freshness],
+        *,
+        on_answered: OnAnswered | None = None,
     ) -> None:
         self._reader = reader
         self._routes = routes
         self._settings = settings
         self._freshness = freshness
+        self._on_answered = on_answered
         self._counting = threading.Lock()
         self._found: Counter[int] = Counter()
 
@@ -95,16 +110,21 @@ class Answer:
         notes: list[str] = []
         candidates = max(self._settings.candidates, query.limit)
         with self._routes.taken() as route:
-            ranked, is_exhausted = self._ranked(route, query, candidates, notes)
+            asking = Asking(route)
+            ranked, is_exhausted = self._ranked(asking, query, candidates, notes)
             hits = self._standing(ranked, query)
             if len(hits) < query.limit and not is_exhausted:
                 # Chunks left the catalog while the index was asked: look once more, deeper.
-                ranked, _ = self._ranked(route, query, candidates * 4, notes)
+                ranked, _ = self._ranked(asking, query, candidates * 4, notes)
                 hits = self._standing(ranked, query)
         with self._counting:
             self._found.update(hit.chunk_id for hit in hits[:COUNTED_HITS])
         took_ms = (time.perf_counter() - started) * 1000
-        return Answered(query, tuple(hits), took_ms, freshness, tuple(dict.fromkeys(notes)))
+        query_id = None
+        if self._on_answered is not None:
+            found = [(hit.chunk_id, hit.document_id) for hit in hits]
+            query_id = self._on_answered(query, found, took_ms, asking.vector, asking.space)
+        return Answered(query, tuple(hits), took_ms, freshness, tuple(dict.fromkeys(notes)), query_id)
 
     def take_found(self) -> Mapping[int, int]:
         """How often each chunk was among the first hits since the last call; nothing is kept of the queries."""
@@ -112,12 +132,14 @@ class Answer:
             found, self._found = self._found, Counter()
         return found
 
-    def _ranked(self, route: Route, query: Query, candidates: int, notes: list[str]) -> tuple[tuple[Ranked, ...], bool]:
+    def _ranked(
+        self, asking: Asking, query: Query, candidates: int, notes: list[str]
+    ) -> tuple[tuple[Ranked, ...], bool]:
         """Every candidate, best first, and whether a deeper search could find no more."""
         rankings: dict[str, Ranking] = {}
         if query.mode is not Mode.DENSE:
             rankings["words"] = by_words(self._reader, query.text, candidates, query.filters)
-        if query.mode is not Mode.WORDS and (dense := self._dense(route, query, candidates, notes)) is not None:
+        if query.mode is not Mode.WORDS and (dense := self._dense(asking, query, candidates, notes)) is not None:
             rankings["dense"] = dense
         is_exhausted = all(len(ranking) < candidates for ranking in rankings.values())
         if query.mode is Mode.HYBRID:
@@ -127,11 +149,12 @@ class Answer:
             return reciprocal_rank(rankings, weights=weights, k=self._settings.rrf_k), is_exhausted
         return tuple(r for name, ranking in rankings.items() for r in alone(name, ranking)), is_exhausted
 
-    def _dense(self, route: Route, query: Query, candidates: int, notes: list[str]) -> Ranking | None:
+    def _dense(self, asking: Asking, query: Query, candidates: int, notes: list[str]) -> Ranking | None:
         try:
+            route = asking.route
             if route.encoder is None or route.index is None:
                 raise ModelUnavailable("there is no encoder", hint="search with mode=words, or set embed.encoder")
-            return by_meaning(self._reader, route.query_vector, route.index, query.text, candidates, query.filters)
+            return by_meaning(self._reader, asking.query_vector, route.index, query.text, candidates, query.filters)
         except (EncoderFailed, ModelUnavailable) as error:
             if query.mode is Mode.DENSE:
                 raise
@@ -180,4 +203,5 @@ def _hit(ranked: Ranked, row: HitRow) -> Hit:
         score=ranked.score,
         parts=ranked.parts,
         modified_at=row.modified_at,
+        document_id=row.document_id,
     )

@@ -15,6 +15,7 @@ from ragd.domain.index import HalfVectors, Vectors
 from ragd.domain.search import Query
 
 _LOG = logging.getLogger("ragd.flow")
+QUERIES_REMEMBERED = 2000
 _FLUSH_EVERY_S = 2.0
 _TRIM_EVERY_S = 3600.0
 _DAY_S = 86400.0
@@ -36,7 +37,7 @@ class QueryJournal:
         is_kept: bool,
         keep_days: float = 90.0,
         newest_id: int = 0,
-        remembered: int = 2000,
+        remembered: int = QUERIES_REMEMBERED,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._table = table

@@ -39,12 +39,38 @@ class Route:
 
         Raises ModelUnavailable without an encoder, EncoderFailed when it cannot now.
         """
+        return self.led(self.encoded(text))
+
+    def encoded(self, text: str) -> Vectors:
+        """What the encoder alone makes of a query, in its own space. Raises as `query_vector`."""
         if self.encoder is None:
             raise ModelUnavailable("there is no encoder", hint="search with mode=words, or set embed.encoder")
-        vector = self.encoder.encode_query(text)
+        return self.encoder.encode_query(text)
+
+    def led(self, vector: Vectors) -> Vectors:
+        """An encoded query as the index is asked for it: adapted, then led into the space of the index."""
         if self.adapter is not None:
             vector = self.adapter(vector)
         return self.bridge(vector) if self.bridge is not None else vector
+
+
+class Asking:
+    """One search's use of a route: its query is encoded once, and what the encoder made of it can be told after."""
+
+    def __init__(self, route: Route) -> None:
+        self.route = route
+        self.vector: Vectors | None = None
+
+    @property
+    def space(self) -> str:
+        """The fingerprint of the space of `vector`."""
+        return self.route.encoder.space.fingerprint if self.route.encoder is not None else ""
+
+    def query_vector(self, text: str) -> Vectors:
+        """As `Route.query_vector`."""
+        if self.vector is None:
+            self.vector = self.route.encoded(text)
+        return self.route.led(self.vector)
 
 
 class Routes:

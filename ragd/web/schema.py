@@ -102,6 +102,7 @@ class HitAnswer(Told):
     """One chunk, where it stands, and how its score came about."""
 
     chunk_id: int
+    document_id: int = Field(default=0, description="The document that is shown for it.")
     collection: str
     root: str
     path: str
@@ -120,6 +121,7 @@ class SearchAnswer(Told):
     """`GET /v1/search`."""
 
     query: str
+    query_id: int | None = Field(default=None, description="For `POST /v1/feedback`; null where no journal is kept.")
     mode: Mode
     took_ms: float
     freshness: FreshnessAnswer

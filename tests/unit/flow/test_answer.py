@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -21,7 +22,7 @@ from ragd.domain.documents import Extraction, Piece, Stat, content_hash
 from ragd.domain.errors import BadRequest, EncoderFailed, ModelUnavailable
 from ragd.domain.index import EmbeddingSpace, HalfVectors, IndexPolicy, Vectors
 from ragd.domain.search import Filters, Mode, Query
-from ragd.flow.answer import Answer, Freshness, SearchSettings
+from ragd.flow.answer import Answer, Freshness, OnAnswered, SearchSettings
 from ragd.flow.route import Route, Routes, Transform
 from ragd.index.exact import ExactIndex
 from ragd.index.generation import Generation
@@ -35,6 +36,7 @@ class HashedWords:
     def __init__(self, dimension: int = 256) -> None:
         self.space = EmbeddingSpace("hashed", dimension, "hashed", 256)
         self.failure: Exception | None = None
+        self.queries = 0
 
     def encode(self, texts: Sequence[str]) -> Vectors:
         return np.stack([self.encode_query(text) for text in texts])
@@ -42,6 +44,7 @@ class HashedWords:
     def encode_query(self, text: str) -> Vectors:
         if self.failure is not None:
             raise self.failure
+        self.queries += 1
         vector = np.full(self.space.dimension, 1e-3, dtype=np.float32)
         for word in re.findall(r"\w+", text.lower()):
             vector[int.from_bytes(hashlib.blake2b(word.encode(), digest_size=4).digest()) % len(vector)] += 1.0
@@ -105,9 +108,10 @@ class Library:
         if index:
             self.generation.apply(_NO_IDS, np.empty((0, 256), np.float32), np.asarray(delta.leave, dtype=np.int64))
 
-    def answer(self, **settings: int) -> Answer:
-        routes = Routes(Route(self.encoder, self.generation))
-        return Answer(self.reader, routes, SearchSettings(**settings), lambda: Freshness(0, 0))
+    def answer(self, on_answered: OnAnswered | None = None, **settings: int) -> Answer:
+        routes = Routes(Route(self.encoder, self.generation, adapter=lambda vector: vector))
+        fresh = Freshness(0, 0)
+        return Answer(self.reader, routes, SearchSettings(**settings), lambda: fresh, on_answered=on_answered)
 
 
 @pytest.fixture
@@ -322,3 +326,46 @@ def test_a_route_adapts_in_its_own_space_and_then_crosses_into_the_other(library
     assert steps == ["adapter", "bridge"]
     with pytest.raises(ModelUnavailable):
         Route(None, None).query_vector("beavers")
+
+
+def test_every_answer_is_told_with_its_documents_and_the_encoders_own_vector(library: Library) -> None:
+    library.write("guide/a.md", "otters swim upstream", "beavers build dams")
+    heard: list[Any] = []
+
+    def on_answered(*told: Any) -> int:
+        heard.append(told)
+        return 41
+
+    answered = library.answer(on_answered).search(Query("beavers dams", limit=2))
+    ((query, hits, took_ms, vector, space),) = heard
+    assert query.text == "beavers dams"
+    assert hits == [(hit.chunk_id, hit.document_id) for hit in answered.hits]
+    assert {document for _, document in hits} == {1}
+    assert took_ms == answered.took_ms
+    assert space == library.encoder.space.fingerprint
+    assert np.array_equal(vector, library.encoder.encode_query("beavers dams"))
+    assert answered.query_id == answered.as_json()["query_id"] == 41
+
+
+def test_an_answer_without_a_journal_has_no_id_and_one_by_words_no_vector(library: Library) -> None:
+    library.write("a.md", "beavers build dams")
+    assert "query_id" not in library.answer().search(Query("beavers")).as_json()
+    vectors: list[Any] = []
+
+    def on_answered(_query: Query, _hits: object, _took_ms: float, vector: object, _space: str) -> None:
+        vectors.append(vector)
+
+    answered = library.answer(on_answered).search(Query("beavers", mode=Mode.WORDS))
+    assert answered.query_id is None
+    assert vectors == [None]
+
+
+def test_a_search_that_looks_deeper_encodes_its_query_once(library: Library) -> None:
+    for number in range(6):
+        library.write(f"{number}.md", f"beavers build dam {number}")
+    for number in range(4):
+        library.delete(f"{number}.md", index=False)
+    before = library.encoder.queries
+    answered = library.answer(candidates=4).search(Query("beavers", mode=Mode.DENSE, limit=4))
+    assert len(answered.hits) == 2
+    assert library.encoder.queries == before + 1
