@@ -76,14 +76,26 @@ class SpendRows:
         return Cost(sum(cost.cpu_s for cost in costs), sum(cost.gpu_s for cost in costs))
 
     def by_trainer(self, since: float = 0.0) -> list[dict[str, Any]]:
-        """Each charge after a moment: `at`, `what`, `run_id`, `trainer` ("" for none, or a run forgotten), costs."""
+        """Each charge after a moment: `at`, `what`, `cost`, `run_id`, `generation`, and `trainer`, oldest first.
+
+        The trainer is "" for work of no run, and of a run that was forgotten.
+        """
         rows = self._connect().execute(
             "SELECT s.at, s.what, s.run_id, coalesce(r.trainer, ''), s.generation, s.cpu_s, s.gpu_s FROM spend s"
             " LEFT JOIN runs r ON r.id = s.run_id WHERE s.at > ? ORDER BY s.at, s.id",
             (since,),
         )
-        names = ("at", "what", "run_id", "trainer", "generation", "cpu_s", "gpu_s")
-        return [dict(zip(names, row, strict=True)) for row in rows]
+        return [
+            {
+                "at": at,
+                "what": what,
+                "cost": Cost(*cost),
+                "run_id": run_id,
+                "generation": generation,
+                "trainer": trainer,
+            }
+            for at, what, run_id, trainer, generation, *cost in rows
+        ]
 
     def past_costs(self, trainer: str, limit: int = 9) -> list[tuple[int, Cost]]:
         """(examples, cost with its evaluation) of the trainer's last runs that trained to the end, newest first."""
@@ -103,3 +115,42 @@ class SpendRows:
             median([cost.cpu_s / examples * 1000 for examples, cost in past]),
             median([cost.gpu_s / examples * 1000 for examples, cost in past]),
         )
+
+    def of_runs(self) -> Cost:
+        """What all runs that are known say that they cost."""
+        row = self._connect().execute("SELECT coalesce(sum(cpu_s), 0), coalesce(sum(gpu_s), 0) FROM runs").fetchone()
+        return Cost(row[0], row[1])
+
+    def promoted(self) -> list[tuple[str, str, int, float]]:
+        """(trainer, role, examples, seconds of CPU and GPU) of every model that was promoted and whose run is known."""
+        rows = self._connect().execute(
+            "SELECT r.trainer, m.role, r.examples, r.cpu_s + r.gpu_s FROM promotions p"
+            " JOIN models m ON m.id = p.model_id JOIN runs r ON r.id = m.run_id"
+            " WHERE p.action = 'promote' ORDER BY p.id"
+        )
+        return [(row[0], row[1], row[2], row[3]) for row in rows]
+
+    def embedding(self) -> dict[str, Any]:
+        """The encoder's work by file and by chunk: the fields of `learn.savings.Embedded`.
+
+        What changed is counted over the receipts that are kept and whose text still is.
+        """
+        connection = self._connect()
+        facts = dict(connection.execute("SELECT name, value FROM facts"))
+        changed = connection.execute(
+            "SELECT count(*), coalesce(sum(k.size_chars), 0), coalesce(sum(min(p.new_chars, k.size_chars)), 0),"
+            " coalesce(sum(p.new_chars = 0), 0) FROM receipts p JOIN contents k ON k.id = p.content_id"
+        ).fetchone()
+        live_chars = connection.execute("SELECT coalesce(sum(size_chars), 0) FROM contents WHERE refs > 0").fetchone()[
+            0
+        ]
+        return {
+            "encoded_chars": facts.get("encoded_chars", 0),
+            "encode_s": facts.get("encode_s", 0.0),
+            "changes": changed[0],
+            "changed_chars": changed[1],
+            "new_chars": changed[2],
+            "reused": changed[3],
+            "live_chars": live_chars,
+            "live_chunks": facts.get("live_chunks", 0),
+        }
