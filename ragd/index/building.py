@@ -18,14 +18,27 @@ Fetch = Callable[[Ids], tuple[Ids, Vectors | HalfVectors]]
 
 
 def built(
-    kind: str, ids: Ids, fetch: Fetch, dimension: int, policy: IndexPolicy, step: Callable[[int], None]
+    kind: str,
+    ids: Ids,
+    fetch: Fetch,
+    dimension: int,
+    policy: IndexPolicy,
+    step: Callable[[int], None],
+    *,
+    centroids: Vectors | None = None,
 ) -> ServedIndex:
     """A new index of `kind` (`exact` or `ivf`) with those of `ids` (n,) that `fetch` still finds.
 
     `fetch` gives the present ones of some ids with their vectors. `step` hears how many ids are done,
-    after every slice and after k-means; it may raise to give up. An index without rows is always exact.
+    after every slice and after k-means; it may raise to give up. An inverted file has the lists of `centroids` where
+    they are given; else they are found here, and an index without rows is always exact.
     """
-    index = _fitted(ids, fetch, dimension, policy, step) if kind == IvfIndex.kind else ExactIndex(dimension)
+    index: ServedIndex
+    if kind == IvfIndex.kind and centroids is not None:
+        index = IvfIndex(dimension)
+        index.adopt(centroids, policy)
+    else:
+        index = _fitted(ids, fetch, dimension, policy, step) if kind == IvfIndex.kind else ExactIndex(dimension)
     for start in range(0, ids.size, _SLICE_ROWS):
         present, vectors = fetch(ids[start : start + _SLICE_ROWS])
         if isinstance(index, IvfIndex):

@@ -8,7 +8,7 @@ from threading import Event, RLock, Thread
 
 import numpy as np
 
-from ragd.domain.errors import TimedOut
+from ragd.domain.errors import BadRequest, Busy, TimedOut
 from ragd.domain.index import HalfVectors, Ids, IndexFacts, IndexPolicy, Vectors
 from ragd.index.building import ServedIndex, built
 from ragd.index.ivf import IvfIndex
@@ -135,10 +135,41 @@ class Generation:
             fit = index.fit_facts if isinstance(index, IvfIndex) else None
             need = upkeep(index.facts(), fit, self._policy, ann_recall=ann_recall)
             if need is not Upkeep.NOTHING:
-                self._touched = set()
-                self._builder = Thread(target=self._build, args=(need,), name=f"index-{need}", daemon=True)
-                self._builder.start()
+                self._start_build(_KIND_AFTER[need], None, str(need))
             return need
+
+    @property
+    def fit_digest(self) -> str:
+        """The digest of the centroids that the index was given; empty where it found them itself, or has none."""
+        index = self._index
+        return index.fit_digest if isinstance(index, IvfIndex) else ""
+
+    def centroids(self) -> Vectors | None:
+        """The centroids of the lists, shape (lists, dimension); None for an exact index."""
+        index = self._index
+        return index.centroids() if isinstance(index, IvfIndex) else None
+
+    def adopt_fit(self, centroids: Vectors | None) -> None:
+        """Starts to build, in the background, lists around these centroids (lists, dimension); None: around new ones.
+
+        Changes meanwhile are carried over, and the index serves as it was until the new one takes its name. Raises
+        BadRequest for an exact index, Busy while another build is under way, or what an earlier one failed with.
+        """
+        self._raise_failure()
+        with self._writing:
+            if not isinstance(self._index, IvfIndex):
+                raise BadRequest(
+                    f"the index is exact: {len(self._index)} chunks need no lists",
+                    hint="it becomes an inverted file above index.ivf_above chunks",
+                )
+            if self.is_settling or self._is_closing.is_set():
+                raise Busy("the index is being built anew already", hint="try again when `ragd status` says it settled")
+            self._start_build(IvfIndex.kind, centroids, "adopt")
+
+    def _start_build(self, kind: str, centroids: Vectors | None, name: str) -> None:
+        self._touched = set()
+        self._builder = Thread(target=self._build, args=(kind, centroids), name=f"index-{name}", daemon=True)
+        self._builder.start()
 
     def wait_settled(self, timeout_s: float) -> None:
         """Waits until no build is under way. Raises TimedOut, or what the build failed with."""
@@ -155,10 +186,11 @@ class Generation:
         if self._builder is not None:
             self._builder.join(timeout_s)
 
-    def _build(self, need: Upkeep) -> None:
+    def _build(self, kind: str, centroids: Vectors | None) -> None:
         old = self._index
+        stop = self._stop_if_closing
         try:
-            new = built(_KIND_AFTER[need], old.ids(), old.stored, old.dimension, self._policy, self._stop_if_closing)
+            new = built(kind, old.ids(), old.stored, old.dimension, self._policy, stop, centroids=centroids)
             self._take_over(old, new)
         except _Closing:
             pass

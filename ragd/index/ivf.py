@@ -10,15 +10,16 @@ import numpy as np
 
 from ragd.domain.errors import GenerationCorrupt
 from ragd.domain.index import HalfVectors, Ids, IndexFacts, IndexPolicy, Vectors
+from ragd.index.centroids import digest
 from ragd.index.container import read_container, write_container
 from ragd.index.latch import Latch
+from ragd.index.lists import new_lists, replace_rows, sampled, selector
 from ragd.index.policy import Fit, lists_for
 from ragd.index.rows import checked_ids, checked_queries, checked_rows, nothing_found
 from ragd.index.threads import SERVING_THREADS, building_threads, faiss_threads
 
 _SLICE_ROWS = 128  # rows changed under one hold of the latch: well under a millisecond
 _ROW_OVERHEAD_BYTES = 8 + 56  # the id in its list, and its node in the direct map
-_SET_ENTRY_BYTES = 64  # what one id costs in a hash set
 
 
 class IvfIndex:
@@ -35,6 +36,7 @@ class IvfIndex:
         self._nprobe = nprobe
         self._latch = Latch()
         self._faiss: Any = None
+        self._fit = ""
         self._chunks_at_fit = 0
         self._cosine_at_fit = 0.0
         self._inserted = 0
@@ -49,21 +51,45 @@ class IvfIndex:
         if not len(vectors):
             raise ValueError("an inverted file is fitted to at least one vector")
         lists = min(lists_for(len(vectors) if chunks is None else chunks), len(vectors))
-        sample = _sampled(vectors, lists * policy.training_rows_per_list)
+        sample = sampled(vectors, lists * policy.training_rows_per_list)
         _, sample = checked_rows(np.arange(len(sample)), sample, self._dimension)
-        quantizer = faiss.IndexFlatIP(self._dimension)
-        index = faiss.IndexIVFScalarQuantizer(
-            quantizer, self._dimension, lists, faiss.ScalarQuantizer.QT_fp16, faiss.METRIC_INNER_PRODUCT, False
-        )
+        index = new_lists(self._dimension, lists, faiss.IndexFlatIP(self._dimension))
         index.cp.min_points_per_centroid = 1  # tiny indexes are legal, and FAISS would print about them
         with faiss_threads(building_threads()):
             index.train(sample)
+        self._begin(index, policy, "")
+
+    def adopt(self, centroids: Vectors, policy: IndexPolicy) -> None:
+        """Takes these centroids, shape (lists, dimension), as they are, and empties the index.
+
+        Raises ValueError for wrong shapes or values that are not finite.
+        """
+        _, centroids = checked_rows(np.arange(len(centroids)), centroids, self._dimension)
+        quantizer = faiss.IndexFlatIP(self._dimension)
+        quantizer.add(centroids)
+        index = new_lists(self._dimension, len(centroids), quantizer)
+        index.train(centroids)  # of the codes only: the quantizer is whole
+        self._begin(index, policy, digest(centroids))
+
+    def _begin(self, index: Any, policy: IndexPolicy, fit: str) -> None:
         index.set_direct_map_type(faiss.DirectMap.Hashtable)
         with self._latch.exclusive:
             self._faiss = index
+            self._fit = fit
             self._nprobe = policy.nprobe
             self._inserted, self._inserted_cosine_sum = 0, 0.0
         self.mark_fitted()
+
+    @property
+    def fit_digest(self) -> str:
+        """The digest of the centroids that were adopted; empty where k-means found them here."""
+        return self._fit
+
+    def centroids(self) -> Vectors:
+        """The lists' centroids, shape (lists, dimension)."""
+        quantizer = self._fitted().quantizer
+        found: Vectors = quantizer.reconstruct_n(0, int(quantizer.ntotal))
+        return found
 
     def mark_fitted(self) -> None:
         """Takes the rows inserted so far as the state at fit; drift is measured from here on."""
@@ -79,6 +105,7 @@ class IvfIndex:
             raise GenerationCorrupt(f"{path}: not an inverted file", hint="remove it; it is rebuilt from the catalog")
         self = cls(index.d, nprobe)
         self._faiss = index
+        self._fit = str(facts.get("fit", ""))
         self._chunks_at_fit = int(facts["chunks_at_fit"])
         self._cosine_at_fit = float(facts["cosine_at_fit"])
         self._inserted = int(facts["inserted"])
@@ -110,14 +137,14 @@ class IvfIndex:
             for start in range(0, ids.size, _SLICE_ROWS):
                 part = slice(start, start + _SLICE_ROWS)
                 with self._latch.exclusive:
-                    _replace(self._faiss, ids[part], rows[part], lists[part])
+                    replace_rows(self._faiss, ids[part], rows[part], lists[part])
 
     def fill(self, ids: Ids, vectors: Vectors | HalfVectors) -> None:
         """Does as `upsert`, in one piece and with the threads of a build: for an index that nobody searches yet."""
         ids, rows = checked_rows(ids, vectors, self._dimension)
         lists = self._assigned(rows, building_threads())
         with faiss_threads(building_threads()), self._latch.exclusive:
-            _replace(self._faiss, ids, rows, lists)
+            replace_rows(self._faiss, ids, rows, lists)
 
     def _assigned(self, rows: Vectors, threads: int) -> Ids:
         """The list of each row: the costly part, done outside the latch, for centroids stay as they were fitted."""
@@ -178,7 +205,7 @@ class IvfIndex:
             return faiss.SearchParametersIVF(nprobe=self._nprobe)
         share = len(self) / len(allowed)
         nprobe = min(self._faiss.nlist, max(self._nprobe, round(self._nprobe * share)))
-        return faiss.SearchParametersIVF(nprobe=nprobe, sel=_selector(checked_ids(allowed)))
+        return faiss.SearchParametersIVF(nprobe=nprobe, sel=selector(checked_ids(allowed)))
 
     def ids(self) -> Ids:
         """Every id, sorted, shape (n,)."""
@@ -230,6 +257,7 @@ class IvfIndex:
         """Writes a file that `read` restores. Searches go on meanwhile; the caller holds off the writer."""
         facts: dict[str, float | int | str] = {
             "kind": self.kind,
+            "fit": self._fit,
             "chunks_at_fit": self._chunks_at_fit,
             "cosine_at_fit": self._cosine_at_fit,
             "inserted": self._inserted,
@@ -247,29 +275,3 @@ class IvfIndex:
         size = lists.list_size(number)
         view: Ids = faiss.rev_swig_ptr(lists.get_ids(number), size) if size else np.empty(0, np.int64)
         return view.copy()
-
-
-def _replace(index: Any, ids: Ids, rows: Vectors, lists: Ids) -> None:
-    if not ids.size:
-        return
-    # Removal first: FAISS would keep the old row of a known id, searchable for ever.
-    index.remove_ids(ids)
-    rows, lists = np.ascontiguousarray(rows), np.ascontiguousarray(lists)
-    index.add_core(ids.size, faiss.swig_ptr(rows), faiss.swig_ptr(ids), faiss.swig_ptr(lists), None)
-
-
-def _sampled(vectors: Vectors | HalfVectors, rows: int) -> Vectors:
-    if len(vectors) <= rows:
-        return np.asarray(vectors, np.float32)
-    chosen = np.random.default_rng(len(vectors)).choice(len(vectors), rows, replace=False)
-    return np.asarray(vectors[np.sort(chosen)], np.float32)
-
-
-def _selector(allowed: Ids) -> Any:
-    """Ids as a bitmap where they lie densely, as a hash set where a bitmap would be larger."""
-    highest = int(allowed.max())
-    if highest // 8 > allowed.size * _SET_ENTRY_BYTES:
-        return faiss.IDSelectorBatch(allowed)
-    is_allowed = np.zeros(highest + 1, np.bool_)
-    is_allowed[allowed] = True
-    return faiss.IDSelectorBitmap(np.packbits(is_allowed, bitorder="little"))

@@ -9,10 +9,14 @@ import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+from safetensors.numpy import save_file
 
+from ragd.domain.errors import ArtifactInvalid, BadRequest, ModelUnavailable
 from ragd.domain.index import Ids, IndexPolicy, Vectors
+from ragd.index.centroids import CENTROIDS_NAME, digest, read_centroids, write_centroids
 from ragd.index.exact import ExactIndex
 from ragd.index.generation import Generation
+from ragd.index.ivf import IvfIndex
 from ragd.index.policy import Upkeep
 
 DIMENSION = 16
@@ -208,3 +212,63 @@ def test_searches_beside_a_busy_writer_never_crash_and_never_meet_a_removed_row(
     kinds = done.stdout.strip().partition("kinds=")[2].split(",")
     assert (kinds[0], kinds[-1]) == ("exact", "exact")
     assert "ivf" in kinds
+
+
+def test_given_centroids_are_adopted_beside_changes_and_can_be_given_back(tmp_path: Path) -> None:
+    generation = generation_of(3_000)
+    with pytest.raises(BadRequest, match="the index is exact: 3000 chunks"):
+        generation.adopt_fit(unit(8, seed=1))
+    generation.maintain()
+    generation.wait_settled(PATIENCE_S)
+    before = generation.centroids()
+    assert before is not None
+    assert generation.fit_digest == ""
+    given = unit(48, seed=9)
+    generation.adopt_fit(given)
+    late = unit(50, seed=5)
+    generation.apply(np.arange(5_000, 5_050), late, np.arange(10))
+    generation.wait_settled(PATIENCE_S)
+    assert generation.fit_digest == digest(given)
+    assert generation.facts().lists == 48
+    assert generation.ids().tolist() == [*range(10, 3_000), *range(5_000, 5_050)]
+    assert generation.search(late, 1)[1][:, 0].tolist() == list(range(5_000, 5_050))
+    generation.adopt_fit(before)
+    generation.wait_settled(PATIENCE_S)
+    after = generation.centroids()
+    assert after is not None
+    np.testing.assert_allclose(after, before, atol=1e-6)
+    generation.adopt_fit(None)
+    generation.wait_settled(PATIENCE_S)
+    assert generation.fit_digest == ""
+    assert len(generation) == 3_040
+
+
+def test_an_adopted_fit_survives_being_written_and_read(tmp_path: Path) -> None:
+    index = IvfIndex(DIMENSION)
+    index.adopt(unit(4, seed=1), POLICY)
+    index.upsert(np.arange(100), unit(100, seed=2))
+    index.write(tmp_path / "index")
+    again = IvfIndex.read(tmp_path / "index")
+    assert again.fit_digest == digest(unit(4, seed=1))
+    np.testing.assert_allclose(again.centroids(), unit(4, seed=1))
+    with pytest.raises(ValueError, match="must have the shape"):
+        index.adopt(np.ones((4, DIMENSION + 1), np.float32), POLICY)
+
+
+def test_centroids_on_disk_are_read_strictly(tmp_path: Path) -> None:
+    path = tmp_path / "fit" / CENTROIDS_NAME
+    write_centroids(path, unit(4, seed=1))
+    np.testing.assert_array_equal(read_centroids(path, DIMENSION), unit(4, seed=1))
+    with pytest.raises(ArtifactInvalid, match=r"not float32 \(lists, 5\)"):
+        read_centroids(path, 5)
+    write_centroids(path, np.full((2, DIMENSION), np.inf, np.float32))
+    with pytest.raises(ArtifactInvalid, match="no numbers"):
+        read_centroids(path, DIMENSION)
+    save_file({"means": unit(4, seed=1)}, path)
+    with pytest.raises(ArtifactInvalid, match="holds means instead of centroids"):
+        read_centroids(path, DIMENSION)
+    path.write_bytes(b"{}")
+    with pytest.raises(ArtifactInvalid, match="not a safetensors file"):
+        read_centroids(path, DIMENSION)
+    with pytest.raises(ModelUnavailable, match="cannot be read"):
+        read_centroids(tmp_path / "nothing", DIMENSION)
