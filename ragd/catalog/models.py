@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -13,6 +14,7 @@ from ragd.catalog.store import Store
 from ragd.domain.errors import NotFound
 from ragd.domain.learning import Role
 
+_MODEL = "id, role, name, version, folder, files, space, base, parent, status"
 CANDIDATE, REFUSED, CHAMPION, RETIRED, PRUNED = "candidate", "refused", "champion", "retired", "pruned"
 SERVING, FILLING = "serving", "filling"
 
@@ -53,6 +55,7 @@ class Model:
     files: Mapping[str, str]
     space: str
     base: str
+    parent: int | None
     status: str
 
     @property
@@ -128,19 +131,15 @@ class Models:
 
     def model(self, model_id: int) -> Model:
         """The model with this id. Raises NotFound."""
-        row = self._db.execute(
-            "SELECT id, role, name, version, folder, files, space, base, status FROM models WHERE id = ?", (model_id,)
-        ).fetchone()
-        if row is None:
-            raise NotFound(f"there is no model {model_id}", hint="`ragd models list` shows them")
-        return Model(row[0], Role(row[1]), row[2], row[3], row[4], json.loads(row[5]), row[6], row[7], row[8])
+        return model_of(self._db, model_id)
+
+    def encoder_of(self, space: str) -> Model | None:
+        """The newest encoder that makes this space and was not given up."""
+        return encoder_of(self._db, space)
 
     def champion(self, role: Role) -> Champion | None:
         """Who serves in this role; None when nothing was ever promoted in it."""
-        row = self._db.execute(
-            "SELECT model_id, previous_id, has_previous, stage, since FROM champions WHERE role = ?", (str(role),)
-        ).fetchone()
-        return Champion(role, row[0], row[1], bool(row[2]), row[3], row[4]) if row else None
+        return champion_of(self._db, role)
 
     def crown(self, role: Role, model_id: int | None, *, stage: str = SERVING, forced: bool = False) -> Champion:
         """Moves the pointer of a role to this model (None: to what is configured), and notes what it leaves."""
@@ -157,14 +156,18 @@ class Models:
             return self._point(role, champion.model_id, *args)
 
     def roll_back(self, role: Role, *, stage: str = SERVING) -> Champion:
-        """Moves the pointer back. Raises NotFound when there is nothing to return to."""
+        """Moves the pointer back; with stage `filling` it can be moved forth again until that has ended.
+
+        Raises NotFound when there is nothing to return to.
+        """
         with self._store.transaction():
             champion = self._known(role)
             if not champion.has_previous:
                 raise NotFound(
                     f"there is no earlier {role} to roll back to", hint="`ragd models list` shows what can be promoted"
                 )
-            return self._point(role, champion.previous_id, None, False, stage, "rollback", False)
+            left = champion.model_id if stage == FILLING else None
+            return self._point(role, champion.previous_id, left, stage == FILLING, stage, "rollback", False)
 
     def prune(self, keep: int = 0) -> list[tuple[int, str]]:
         """Gives up models that neither serve nor can be rolled back to, but the newest `keep` of each trainer.
@@ -177,6 +180,8 @@ class Models:
                 "WITH RECURSIVE needed (id) AS ("
                 " SELECT model_id FROM champions WHERE model_id IS NOT NULL"
                 " UNION SELECT previous_id FROM champions WHERE has_previous AND previous_id IS NOT NULL"
+                " UNION SELECT m.id FROM models m JOIN generations g ON g.fingerprint = m.space"
+                "  WHERE m.role = 'encoder' AND g.state = 'live'"
                 " UNION SELECT id FROM (SELECT id, row_number() OVER (PARTITION BY name ORDER BY version DESC) AS n"
                 "  FROM models WHERE status <> 'pruned') WHERE n <= ?"
                 " UNION SELECT m.parent FROM models m JOIN needed n ON n.id = m.id WHERE m.parent IS NOT NULL)"
@@ -218,3 +223,33 @@ class Models:
             (now, str(role), action, model_id, previous_id, forced),
         )
         return Champion(role, model_id, previous_id, has_previous, stage, now)
+
+
+def model_of(db: sqlite3.Connection, model_id: int) -> Model:
+    """The model with this id. Raises NotFound."""
+    row = db.execute(f"SELECT {_MODEL} FROM models WHERE id = ?", (model_id,)).fetchone()
+    if row is None:
+        raise NotFound(f"there is no model {model_id}", hint="`ragd models list` shows them")
+    return _model(row)
+
+
+def encoder_of(db: sqlite3.Connection, space: str) -> Model | None:
+    """The newest encoder that makes this space and was not given up."""
+    row = db.execute(
+        f"SELECT {_MODEL} FROM models WHERE role = 'encoder' AND space = ? AND status <> 'pruned'"
+        " ORDER BY status = 'champion' DESC, id DESC LIMIT 1",
+        (space,),
+    ).fetchone()
+    return _model(row) if row else None
+
+
+def champion_of(db: sqlite3.Connection, role: Role) -> Champion | None:
+    """Who serves in this role; None when nothing was ever promoted in it."""
+    row = db.execute(
+        "SELECT model_id, previous_id, has_previous, stage, since FROM champions WHERE role = ?", (str(role),)
+    ).fetchone()
+    return Champion(role, row[0], row[1], bool(row[2]), row[3], row[4]) if row else None
+
+
+def _model(row: tuple[Any, ...]) -> Model:
+    return Model(row[0], Role(row[1]), row[2], row[3], row[4], json.loads(row[5]), row[6], row[7], row[8], row[9])

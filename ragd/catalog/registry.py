@@ -6,7 +6,9 @@ from typing import Any
 
 from ragd.catalog.connections import Connections
 from ragd.catalog.json_columns import with_parsed
+from ragd.catalog.models import Champion, Model, champion_of, encoder_of, model_of
 from ragd.domain.errors import NotFound
+from ragd.domain.learning import Role
 
 _COLUMNS = (
     "m.id, m.role, m.name, m.version, m.status, m.created_at, m.size_bytes, m.space, m.base, m.parent, m.run_id,"
@@ -61,6 +63,18 @@ class Registry:
         )
         names = ("at", "role", "action", "model", "previous", "forced")
         return [{**dict(zip(names, row, strict=True)), "forced": bool(row[5])} for row in rows]
+
+    def model(self, model_id: int) -> Model:
+        """The model with this id. Raises NotFound."""
+        return model_of(self._connections.mine, model_id)
+
+    def encoder_of(self, space: str) -> Model | None:
+        """The newest encoder that makes this space and was not given up."""
+        return encoder_of(self._connections.mine, space)
+
+    def champion(self, role: Role) -> Champion | None:
+        """Who serves in this role; None when nothing was ever promoted in it."""
+        return champion_of(self._connections.mine, role)
 
     def find(self, reference: str) -> int:
         """The id that a person means: a number, `trainer/version`, or `trainer` for its newest. Raises NotFound."""
