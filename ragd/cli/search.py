@@ -107,18 +107,25 @@ def _print(answer: Mapping[str, Any], asked: str, terminal: Terminal) -> None:
         if not note.startswith("no daemon is running"):  # said already, for every command alike
             typer.echo(f"note: {safe(note)}", err=True)
     for rank, hit in enumerate(answer["hits"], start=1):
-        for line in _hit(rank, hit, asked, terminal):
+        # The id of a chunk is of use to who can judge it.
+        chunk = f"#{hit['chunk_id']}  " if answer.get("query_id") is not None else ""
+        for line in _hit(rank, hit, asked, terminal, chunk):
             typer.echo(line)
     if not answer["hits"]:
         typer.echo("nothing found", err=True)
     behind = _behind(answer.get("freshness", {}))
     if behind:
         typer.echo(terminal.dim(behind), err=True)
+    if answer.get("query_id") is not None:
+        told = (
+            f"query {answer['query_id']}: `ragd feedback {answer['query_id']} CHUNK good` tells which hit answered it"
+        )
+        typer.echo(terminal.dim(told), err=True)
 
 
-def _hit(rank: int, hit: Mapping[str, Any], asked: str, terminal: Terminal) -> list[str]:
+def _hit(rank: int, hit: Mapping[str, Any], asked: str, terminal: Terminal, chunk: str) -> list[str]:
     """One hit: a line that says where, and up to two lines of what."""
-    score = f"{hit['score']:.3f}"
+    score = f"{chunk}{hit['score']:.3f}"
     page = f" (p. {hit['page']})" if hit["page"] is not None else ""
     path, heading = one_line(hit["path"]), one_line(hit["heading"])
     room = terminal.width - 4 - len(score) - 2
