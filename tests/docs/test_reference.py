@@ -11,7 +11,7 @@ import typer
 from ragd.cli.main import build
 from ragd.cli.reference import pages, write
 from ragd.cli.reference_http import openapi, routes
-from ragd.config.keys import collection_keys, keys
+from ragd.config.keys import collection_keys, keys, trainer_keys
 from ragd.domain import errors
 
 ROOT = Path(__file__).parents[2]
@@ -42,7 +42,7 @@ def test_every_key_has_a_line_with_its_variable() -> None:
     for key in keys():
         assert f"| `{key.name}` |" in page
         assert f"`{key.variable}`" in page
-    for key in collection_keys():
+    for key in (*collection_keys(), *trainer_keys()):
         assert f"| `{key.leaf}` |" in page
 
 
