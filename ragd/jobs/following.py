@@ -94,6 +94,8 @@ class Following:
         try:
             paused_at: float | None = None
             while (status := launched.poll()) is None:
+                if self._launcher.name != LOCAL and self._places.outcome.exists():
+                    return 0  # a cluster may tell much later that a job is over
                 self._tell()
                 self._pass_on_stop()
                 if self._is_stopping():

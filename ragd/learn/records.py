@@ -22,7 +22,8 @@ _ATTEMPTS: Final = "attempts.json"
 class Attempts:
     """How often a run was started, and what that cost: `barren` counts the latest starts without any progress.
 
-    `mark` is the furthest step ever reported; seconds and the peak (MiB) are sums and maximum over the attempts.
+    `mark` is the furthest step ever reported; seconds and the peak (MiB) are sums and maximum over the attempts, as
+    of `noted_at` (Unix seconds).
     """
 
     count: int = 0
@@ -32,6 +33,7 @@ class Attempts:
     cpu_s: float = 0.0
     gpu_s: float = 0.0
     peak_memory_mb: float = 0.0
+    noted_at: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
