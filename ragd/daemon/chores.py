@@ -13,20 +13,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ragd.flow.training import ChoreEnd
 from ragd.jobs.launch import bound_to_this_process
 
 _LOG = logging.getLogger("ragd.daemon")
 _LAST_BYTES = 64 * 1024
-
-
-@dataclass(frozen=True, slots=True)
-class ChoreEnd:
-    """How a chore ended: exit status (negative: a signal), its last line as JSON (or nothing), CPU seconds."""
-
-    name: str
-    status: int
-    said: Mapping[str, Any]
-    cpu_s: float
 
 
 @dataclass(slots=True)

@@ -128,7 +128,7 @@ class ModelsAnswer(Open):
     """`GET /v1/models`."""
 
     models: list[dict[str, Any]]
-    champions: dict[str, Any] = Field(description="What serves in each role.")
+    champions: list[dict[str, Any]] = Field(description="What serves in each role where something was promoted.")
 
 
 class ModelAnswer(Open):
@@ -146,7 +146,7 @@ class CompareAnswer(Open):
 
     a: dict[str, Any]
     b: dict[str, Any]
-    scores: list[dict[str, Any]]
+    differences: dict[str, Any] = Field(description="Of the numbers that both have: b less a.")
 
 
 class PromotedAnswer(Open):

@@ -104,7 +104,7 @@ class LearningShelf:
 
     def models(self) -> Mapping[str, object]:
         self._asked.append(("models",))
-        return {"models": [MODEL], "champions": {}}
+        return {"models": [MODEL], "champions": []}
 
     def model(self, model: str) -> Mapping[str, object]:
         self._asked.append(("model", model))
@@ -112,7 +112,7 @@ class LearningShelf:
 
     def compare(self, a: str, b: str) -> Mapping[str, object]:
         self._asked.append(("compare", a, b))
-        return {"a": MODEL, "b": MODEL, "scores": []}
+        return {"a": MODEL, "b": MODEL, "differences": {}}
 
     def promote(self, model: str, *, force: bool) -> Mapping[str, object]:
         self._asked.append(("promote", model, force))

@@ -1,0 +1,213 @@
+"""The way of one run: its folder, its data, its worker, its evaluation and its end; every step can be done again.
+
+A run's state is a row of the catalog; what was done of it lies in its folder. Whatever dies on the way, the next `step`
+sees from the two what comes next: data that is there is not made again, an outcome that is there is taken as it is.
+"""
+
+from __future__ import annotations
+
+import logging
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from ragd.catalog.runs import RunRows, Runs
+from ragd.catalog.spend import Spend
+from ragd.domain.errors import BrokerUnavailable, RagdError
+from ragd.domain.learning import Cost, RunState
+from ragd.domain.training import Preparation, RunOutcome, RunPlaces, RunRequest
+from ragd.learn.records import read_outcome, reopen, write_request
+from ragd.learn.snapshot import is_prepared, write_preparation
+
+_LOG = logging.getLogger("ragd.learn")
+_PREPARE_S = 1800.0
+_EVALUATE_S = 7200.0
+_PREPARE, _EVALUATE = "prepare", "evaluate"
+_MODULES = {_PREPARE: "ragd.flow.prepare", _EVALUATE: "ragd.flow.evaluate"}
+_LIMITS_S = {_PREPARE: _PREPARE_S, _EVALUATE: _EVALUATE_S}
+
+
+class TrainQueue(Protocol):
+    """The queue `train`; every call may raise BrokerUnavailable."""
+
+    def train(self, run_id: str, folder: str) -> bool:
+        """Queues a run unless it is known already; returns whether it did."""
+        ...
+
+    def stop_run(self, run_id: str) -> None:
+        """Asks whoever works on the run to stop it with a checkpoint."""
+        ...
+
+
+class Chores(Protocol):
+    """Children of the daemon that prepare and evaluate."""
+
+    def start(self, name: str, module: str, arguments: Sequence[str], output: Path, *, timeout_s: float) -> None: ...
+
+    def is_running(self, name: str) -> bool: ...
+
+    def stop(self, name: str) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class ChoreEnd:
+    """How a chore ended: exit status (negative: a signal), its last line as JSON (or nothing), CPU seconds."""
+
+    name: str
+    status: int
+    said: Mapping[str, Any]
+    cpu_s: float
+
+
+class Training:
+    """Takes runs from their request to their scores; lives in the daemon's main thread.
+
+    `scored` is called when a run's result was measured, `ended` when a run ended otherwise; both may be called again
+    for the same run after a crash, until the run's row says that it is done.
+    """
+
+    def __init__(
+        self,
+        runs: Runs,
+        rows: RunRows,
+        spend: Spend,
+        folder: Path,
+        queue: TrainQueue,
+        chores: Chores,
+        *,
+        scored: Callable[[str, RunPlaces, RunOutcome], None],
+        ended: Callable[[str, RunState], None],
+    ) -> None:
+        self._runs, self._rows, self._spend = runs, rows, spend
+        self._folder = folder
+        self._queue, self._chores = queue, chores
+        self._scored, self._ended = scored, ended
+
+    def places(self, run_id: str) -> RunPlaces:
+        """Where a run lies."""
+        return RunPlaces(self._folder / run_id)
+
+    def begin(self, request: RunRequest, preparation: Preparation) -> None:
+        """Takes a waiting run up: its request is written down, then its data is made."""
+        places = self.places(request.id)
+        write_request(places, request)
+        write_preparation(places, preparation)
+        self._runs.move(request.id, RunState.QUEUED)
+        self.step()
+
+    def step(self) -> None:
+        """Gives every run that is under way its next push; what is being done already is left alone."""
+        for run in self._rows.open():
+            try:
+                self._push(str(run["id"]), RunState(run["state"]))
+            except BrokerUnavailable:
+                return
+            except RagdError as error:
+                self.fail(str(run["id"]), str(error), error.hint)
+
+    def chore_ended(self, end: ChoreEnd) -> None:
+        """The data of a run is made, or its result measured, or neither."""
+        kind, _, run_id = end.name.partition(" ")
+        self._spend.charge("prepare" if kind == _PREPARE else "evaluate", Cost(end.cpu_s), run_id=run_id)
+        run = self._rows.named(run_id)
+        if run["state"] not in (RunState.QUEUED, RunState.EVALUATING):
+            return
+        if end.status != 0:
+            reason = str(end.said.get("reason") or f"the process that was to {kind} ended with {end.status}")
+            self.fail(run_id, reason, str(end.said.get("hint", "")))
+            return
+        if kind == _PREPARE:
+            self._runs.prepared(
+                run_id,
+                examples=int(end.said["examples"]),
+                sha256=str(end.said["data_sha256"]),
+                report=end.said.get("report", {}),
+                changes=int(run["changes"]),
+            )
+        self.step()
+
+    def progress(self, run_id: str, done: int, total: int, metrics: Mapping[str, float], worker: str = "") -> None:
+        """A worker reports a step."""
+        run = self._rows.named(run_id)
+        if run["state"] == RunState.QUEUED:
+            self._runs.move(run_id, RunState.RUNNING, worker=worker)
+        if run["state"] in (RunState.QUEUED, RunState.RUNNING):
+            self._runs.progress(run_id, done, total, metrics)
+
+    def trained(self, run_id: str, outcome: RunOutcome) -> None:
+        """A run's process ended: its result is measured next, or the run is over. Told twice, it counts once."""
+        run = self._rows.named(run_id)
+        if run["state"] not in (RunState.QUEUED, RunState.RUNNING):
+            return
+        if run["state"] == RunState.QUEUED:
+            self._runs.move(run_id, RunState.RUNNING)
+        self._runs.outcome(run_id, outcome)
+        self._spend.settle(run_id, "train", Cost(outcome.cpu_s, outcome.gpu_s))
+        if outcome.state == "trained":
+            self._runs.move(run_id, RunState.EVALUATING)
+            self.step()
+        elif outcome.state == "stopped":
+            self._end(run_id, RunState.STOPPED, outcome.reason, outcome.hint)
+        else:
+            self.fail(run_id, outcome.reason, outcome.hint)
+
+    def stop(self, run_id: str) -> None:
+        """Asks a run to stop; one that has not begun to train ends at once."""
+        state = RunState(self._rows.named(run_id)["state"])
+        for kind in _MODULES:
+            self._chores.stop(f"{kind} {run_id}")
+        if state in (RunState.WAITING, RunState.QUEUED, RunState.EVALUATING):
+            self._end(run_id, RunState.STOPPED, "stopped when asked", f"go on: `ragd runs resume {run_id}`")
+        if state in (RunState.QUEUED, RunState.RUNNING):
+            self.places(run_id).stop.touch()
+            self._queue.stop_run(run_id)
+
+    def resume(self, run_id: str) -> None:
+        """Takes a stopped or failed run up where it is; raises BadRequest for one that is done or under way."""
+        places = self.places(run_id)
+        outcome = read_outcome(places)
+        if outcome is not None and outcome.state == "trained":
+            self._runs.move(run_id, RunState.EVALUATING)
+        else:
+            self._runs.move(run_id, RunState.QUEUED)
+            reopen(places)
+        self.step()
+
+    def fail(self, run_id: str, reason: str, hint: str) -> None:
+        """Ends a run with the reason why; what serves is untouched."""
+        _LOG.warning("run_failed run=%s reason=%s", run_id, reason)
+        self._end(run_id, RunState.FAILED, reason, hint)
+
+    def forget(self, run_ids: Sequence[str]) -> None:
+        """Removes the folders of runs that are no longer kept."""
+        for run_id in run_ids:
+            shutil.rmtree(self._folder / run_id, ignore_errors=True)
+
+    def _end(self, run_id: str, state: RunState, reason: str, hint: str) -> None:
+        self._runs.move(run_id, state, reason=reason, hint=hint)
+        self._ended(run_id, state)
+
+    def _push(self, run_id: str, state: RunState) -> None:
+        places = self.places(run_id)
+        if state is RunState.QUEUED and not is_prepared(places):
+            self._do(_PREPARE, run_id)
+        elif state in (RunState.QUEUED, RunState.RUNNING):
+            outcome = read_outcome(places)
+            if outcome is not None:
+                self.trained(run_id, outcome)
+            else:
+                self._queue.train(run_id, str(places.folder))
+        elif state is RunState.EVALUATING:
+            outcome = read_outcome(places)
+            if outcome is not None and places.scores.exists():
+                self._scored(run_id, places, outcome)
+            else:
+                self._do(_EVALUATE, run_id)
+
+    def _do(self, kind: str, run_id: str) -> None:
+        folder = self.places(run_id).folder
+        name = f"{kind} {run_id}"
+        if not self._chores.is_running(name):
+            self._chores.start(name, _MODULES[kind], [str(folder)], folder / f"{kind}.txt", timeout_s=_LIMITS_S[kind])
