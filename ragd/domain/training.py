@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ragd.domain.index import EncoderSpec
-from ragd.domain.learning import Resources, Role
+from ragd.domain.learning import Needs, Resources, Role
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,8 +27,13 @@ class RunPlaces:
         return self.folder / "request.json"
 
     @property
+    def preparation(self) -> Path:
+        """The Preparation as JSON: for ragd's own two processes, before and after the trainer's."""
+        return self.folder / "preparation.json"
+
+    @property
     def data(self) -> Path:
-        """The frozen snapshot: manifest.json, chunks.jsonl, vectors.npy, pairs.jsonl, validation.jsonl, prompts.jsonl."""
+        """The frozen snapshot: manifest.json, vectors.npy, and chunks, pairs, validation and prompts as .jsonl."""
         return self.folder / "data"
 
     @property
@@ -130,3 +135,24 @@ class RunOutcome:
     error: str = ""
     reason: str = ""
     hint: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Preparation:
+    """What the making of a run's data, and later its evaluation, need to know beside the request; no secret.
+
+    `state` is the state folder, `pairs` and `prompts` are files and folders of examples, `heldout_share` is the share
+    of documents whose queries are held out. An evaluation encodes at most `most_encoded` chunks with a new encoder
+    and asks at most `most_queries` held-out queries. `nprobe` is for index fits.
+    """
+
+    state: str
+    needs: Needs
+    pairs: tuple[str, ...] = ()
+    prompts: tuple[str, ...] = ()
+    has_journal: bool = False
+    heldout_share: float = 0.3
+    metric: str = "ndcg@10"
+    most_encoded: int = 5_000
+    most_queries: int = 2_000
+    nprobe: int = 16
