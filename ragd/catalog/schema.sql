@@ -218,7 +218,7 @@ CREATE INDEX runs_open ON runs (state) WHERE state IN ('waiting', 'queued', 'run
 CREATE TABLE spend (
   id INTEGER PRIMARY KEY AUTOINCREMENT,
   at REAL NOT NULL,
-  what TEXT NOT NULL,  -- train, evaluate, backfill, observe
+  what TEXT NOT NULL,  -- prepare, train, evaluate, backfill, observe
   run_id TEXT,
   generation INTEGER,
   cpu_s REAL NOT NULL,

@@ -11,7 +11,7 @@ from typing import Any, Final, Literal
 from ragd.catalog.store import Store
 from ragd.domain.learning import Cost
 
-What = Literal["train", "evaluate", "backfill", "observe"]
+What = Literal["prepare", "train", "evaluate", "backfill", "observe"]
 _TOGETHER_S: Final = 3600.0
 """Small charges that belong to no run share a row within an hour."""
 

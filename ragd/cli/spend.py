@@ -49,7 +49,7 @@ def _spent(account: Mapping[str, Any], terminal: Terminal) -> list[str]:
     runs = account["totals"]["runs"]
     lines.append(
         terminal.dim(
-            f"training and evaluation: {_amount(account, runs['charged'])} charged,"
+            f"runs: {_amount(account, runs['charged'])} charged,"
             f" {_amount(account, runs['runs'])} by the runs' own figures"
         )
     )
@@ -97,7 +97,7 @@ def _saved(account: Mapping[str, Any], terminal: Terminal) -> list[str]:
 
 
 def _days(account: Mapping[str, Any], terminal: Terminal) -> list[str]:
-    kinds = ("train", "evaluate", "backfill", "observe")
+    kinds = ("prepare", "train", "evaluate", "backfill", "observe")
     rows = [(day["day"], *(_seconds(day[kind]) for kind in kinds)) for day in account["days"]]
     return ["", *table(("DAY (UTC)", *(kind.upper() for kind in kinds)), rows, terminal, right="lrrrr")]
 

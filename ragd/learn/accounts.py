@@ -16,7 +16,7 @@ from ragd.learn.budget import DAY_S, FILLING, MONTH_S, TRAINING, Charge, price, 
 from ragd.learn.savings import Embedded, Promoted, Reference, Saved, saved
 
 _SPANS: Final = (("day", DAY_S), ("month", MONTH_S))
-_KINDS: Final = ("train", "evaluate", "backfill", "observe")
+_KINDS: Final = ("prepare", "train", "evaluate", "backfill", "observe")
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,9 +95,9 @@ def _spans(charged: Iterable[Charged], settings: Budget, now: float) -> dict[str
 
 
 def _of_runs(ledger: Ledger, settings: Budget) -> dict[str, Any]:
-    """Training and evaluation twice: by the charges, and by the runs' own figures; they must agree."""
-    charged = _sum(charge for charge in ledger.charged if charge.what in TRAINING and charge.trainer)
-    forgotten = _sum(charge for charge in ledger.charged if charge.what in TRAINING and not charge.trainer)
+    """What belongs to runs twice: by the charges, and by the runs' own figures; they must agree."""
+    charged = _sum(charge for charge in ledger.charged if charge.run_id and charge.trainer)
+    forgotten = _sum(charge for charge in ledger.charged if charge.run_id and not charge.trainer)
     return {
         "charged": _figures(charged, settings),
         "runs": _figures(ledger.of_runs, settings),

@@ -12,6 +12,7 @@ from ragd.config.schema import Collection, Config
 from ragd.domain.changes import Observation, Presence
 from ragd.domain.documents import Extraction, Piece, Stat
 from ragd.domain.index import EmbeddingSpace, EncoderSpec, Vectors
+from ragd.domain.search import Query
 from ragd.domain.work import EmbedResult, ExtractResult, SplitPolicy
 from ragd.index.snapshot import kept_sequences, write_snapshot
 from ragd.testing.fakes import MemoryOutbox
@@ -34,9 +35,9 @@ class Constant:
         pass
 
 
-def opened(state: Path) -> tuple[App, MemoryOutbox]:
+def opened(state: Path, **sections: object) -> tuple[App, MemoryOutbox]:
     config = Config.model_validate(
-        {"state": state, "collections": (Collection(name="notes", folders=(state / "kb",)),)}
+        {"state": state, "collections": (Collection(name="notes", folders=(state / "kb",)),), **sections}
     )
     model = Model(EncoderSpec(), Constant(), SplitPolicy("", 1, 16), "reader 1")
     outbox = MemoryOutbox()
@@ -88,3 +89,32 @@ def test_snapshots_of_a_future_that_a_power_cut_took_back_are_thrown_away(tmp_pa
     assert last.index.ids().tolist() == last.reader.replay.live_ids(last.generation_id).tolist()
     assert len(last.index) == 2
     last.close()
+
+
+def test_a_journal_that_was_asked_for_outlives_the_process_and_can_be_judged(tmp_path: Path) -> None:
+    app, outbox = opened(tmp_path, learn={"journal": True})
+    add(app, outbox, b"a.txt")
+    first = app.answer.search(Query("the text", limit=1))
+    assert first.query_id is not None
+    app.close()
+    again, _ = opened(tmp_path, learn={"journal": True})
+    assert again.journal.recent(SPACE.fingerprint)[1].tolist() == [[0.5] * 4]
+    second = again.answer.search(Query("the text", limit=1))
+    assert second.query_id is not None
+    assert second.query_id > first.query_id
+    again.journal.judge(first.query_id, first.hits[0].chunk_id, is_good=True)
+    (judged,) = again.reader.learning.journal.judged()
+    assert (judged.text, judged.hits, judged.feedback) == ("the text", ((1, 1),), {1: True})
+    assert again.reader.learning.journal.count() == 2
+    again.close()
+
+
+def test_without_a_journal_no_query_is_kept(tmp_path: Path) -> None:
+    app, outbox = opened(tmp_path)
+    add(app, outbox, b"a.txt")
+    assert app.answer.search(Query("the text")).query_id is None
+    app.close()
+    again, _ = opened(tmp_path)
+    assert again.reader.learning.journal.count() == 0
+    assert again.journal.recent(SPACE.fingerprint)[1].shape == (0, 0)
+    again.close()

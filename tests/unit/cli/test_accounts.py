@@ -96,7 +96,7 @@ def test_spend_shows_money_limits_and_days_where_asked(run: Any, side: LearningS
     assert lines["train_cpu_s_day"][1:] == ["4,040", "5,000", "960", "in", "22", "h", "s", "of", "CPU"]
     assert lines["money_day"][1:5] == ["84.54", "100.00", "15.46", "in"]
     assert "saved: 560 s (0.56 EUR)" in shown
-    assert lines["2023-11-14"][1:] == ["3.3", "h", "40.5", "s", "500", "s", "0.0", "s"]
+    assert lines["2023-11-14"][1:] == ["0.0", "s", "3.3", "h", "40.5", "s", "500", "s", "0.0", "s"]
 
 
 def test_spend_on_nothing_says_so_and_json_is_the_whole_account(run: Any, side: LearningSide) -> None:

@@ -16,7 +16,8 @@ DAY = 86400.0
 CHARGED = (
     Charged(NOW - 40 * DAY, "train", Cost(1000.0), "encoder_lora", "r0"),
     Charged(NOW - 2 * DAY, "train", Cost(60.0, 30.0), "query_adapter", "r1"),
-    Charged(NOW - 2 * DAY, "evaluate", Cost(6.0), "query_adapter", "r1"),
+    Charged(NOW - 2 * DAY, "prepare", Cost(2.0), "query_adapter", "r1"),
+    Charged(NOW - 2 * DAY, "evaluate", Cost(4.0), "query_adapter", "r1"),
     Charged(NOW - 7200, "train", Cost(40.0), "query_adapter", "r2"),
     Charged(NOW - 7000, "evaluate", Cost(4.0), "query_adapter", "r2"),
     Charged(NOW - 3600, "backfill", Cost(500.0)),
@@ -39,9 +40,9 @@ def account(settings: Budget | None = None, charged: tuple[Charged, ...] = CHARG
     return accounts(Ledger(charged, OF_RUNS, given.pop("embedded", WORK), **given), settings or Budget(), NOW)
 
 
-def test_training_and_evaluation_add_up_to_the_runs() -> None:
+def test_what_runs_were_charged_adds_up_to_the_runs() -> None:
     told = account()
-    lines = [line for line in told["lines"] if line["what"] in ("train", "evaluate")]
+    lines = [line for line in told["lines"] if line["what"] in ("prepare", "train", "evaluate")]
     for unit, of_runs in (("cpu_s", OF_RUNS.cpu_s), ("gpu_s", OF_RUNS.gpu_s)):
         assert sum(line["ever"][unit] for line in lines) == pytest.approx(of_runs)
         assert told["totals"]["runs"]["charged"][unit] == pytest.approx(of_runs)
@@ -60,6 +61,7 @@ def test_each_line_has_a_day_a_month_and_all_time() -> None:
     assert (adapter["day"]["cpu_s"], adapter["month"]["cpu_s"], adapter["ever"]["cpu_s"]) == (40.0, 100.0, 100.0)
     assert adapter["runs"] == 2
     assert [(line["what"], line["trainer"]) for line in account()["lines"]] == [
+        ("prepare", "query_adapter"),
         ("train", "encoder_lora"),
         ("train", "query_adapter"),
         ("evaluate", "query_adapter"),
@@ -81,7 +83,7 @@ def test_days_are_told_newest_first_and_only_where_something_was_spent() -> None
     days = account()["days"]
     assert [day["day"] for day in days] == ["2023-11-14", "2023-11-12"]
     assert (days[0]["train"], days[0]["evaluate"], days[0]["backfill"], days[0]["observe"]) == (40.0, 4.0, 500.0, 0.5)
-    assert days[1]["train"] == 90.0
+    assert (days[1]["prepare"], days[1]["train"]) == (2.0, 90.0)
 
 
 def test_the_budget_tells_what_is_left_and_when_some_is_free_again() -> None:
