@@ -105,6 +105,11 @@ def offers_of(plugin: object) -> Offers:
     )
 
 
+def check_offer(hook: str, thing: Any) -> None:
+    """Checks one thing that a hook offers, as `offers_of` does. Raises PluginRefused."""
+    _check_kind(hook, _KINDS[hook], thing)
+
+
 def _listed(hook: str, offered: Any) -> Sequence[Any]:
     kind = _KINDS[hook]
     if not isinstance(offered, list):

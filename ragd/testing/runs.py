@@ -17,6 +17,11 @@ from ragd.domain.learning import Data, Needs, Resources, Role, Snapshot
 from ragd.testing.corpus import ASPECTS, VALIDATION_EVERY, Corpus, MemorySnapshot, corpus, hashed_vectors
 from ragd.testing.tiny import tiny_generator, tiny_model
 
+
+class Killed(BaseException):
+    """What ends a trainer in the middle of a step, as `kill -9` would; it must not be caught."""
+
+
 Encode = Callable[[Sequence[str]], Vectors]
 # Steps that a trainer may still take after it was asked to stop.
 STEPS_AFTER_STOP = 20
@@ -52,6 +57,7 @@ class FakeRun:
         seed: int = 0,
         resources: Resources | None = None,
         stop_after: int | None = None,
+        kill_after: int | None = None,
     ) -> None:
         self._folder = folder
         self._data = data
@@ -61,6 +67,7 @@ class FakeRun:
         self._seed = seed
         self._resources = resources or Resources(timeout_s=60.0)
         self._stop_after = stop_after
+        self._kill_after = kill_after
         self._is_stopping = False
         self._stopped_at = 0
         self.reports: list[Report] = []
@@ -107,6 +114,16 @@ class FakeRun:
         self.asked_to_stop += 1
         return self._is_stopping
 
+    @property
+    def loss(self) -> float | None:
+        """The last `loss` that was reported, None when there was none."""
+        return next((report.metrics["loss"] for report in reversed(self.reports) if "loss" in report.metrics), None)
+
+    @property
+    def local_model(self) -> Path | None:
+        """What `model` gives, None where it raises."""
+        return self._model
+
     def stop(self) -> None:
         """Asks the trainer to stop, as `ragd runs stop` does."""
         if not self._is_stopping:
@@ -121,6 +138,8 @@ class FakeRun:
             if not math.isfinite(value):
                 raise TrainingFailed(f"{name} is {value} at step {done}", hint="lower the learning rate")
         self.reports.append(Report(done, total, {name: float(value) for name, value in metrics.items()}))
+        if self._kill_after is not None and len(self.reports) >= self._kill_after:
+            raise Killed(f"after {len(self.reports)} reports")
         if self._stop_after is not None and len(self.reports) >= self._stop_after:
             self.stop()
         if self._is_stopping and len(self.reports) - self._stopped_at > STEPS_AFTER_STOP:
@@ -151,13 +170,14 @@ def fake_run(
     dimension: int = 64,
     model: Path | None = None,
     stop_after: int | None = None,
+    kill_after: int | None = None,
 ) -> FakeRun:
     """A run in `folder`, over a corpus of twelve chunks a subject (240 training pairs, 48 for validation).
 
     With `needs` it holds only what they ask for, and more subjects where they ask for more examples. Vectors are hashed
     words (dimension 64), but those of `model` for encoders; models are tiny ones in the neighbour
-    `<name>.model` of `folder` unless given. `stop_after` asks to stop after so many reports. The same folder again is a
-    resumed run.
+    `<name>.model` of `folder` unless given. `stop_after` asks to stop after so many reports, `kill_after` ends the
+    trainer there by Killed. The same folder again is a resumed run.
     """
     folder.mkdir(parents=True, exist_ok=True)
     found = corpus(max(subjects, _subjects_for(needs)))
@@ -177,6 +197,7 @@ def fake_run(
         seed=seed,
         resources=resources,
         stop_after=stop_after,
+        kill_after=kill_after,
     )
 
 

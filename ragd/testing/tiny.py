@@ -50,9 +50,7 @@ def tiny_model(
     return folder
 
 
-def tiny_generator(
-    folder: Path, *, dimension: int = 32, layers: int = 2, max_tokens: int = 512, seed: int = 0
-) -> Path:
+def tiny_generator(folder: Path, *, dimension: int = 32, layers: int = 2, max_tokens: int = 512, seed: int = 0) -> Path:
     """Writes a Llama-shaped causal language model as transformers saves it (safetensors, tokenizer); returns `folder`.
 
     Its tokens are bytes, so that it reads and writes every language, with `<bos>`, `<eos>` and `<pad>`. Equal
