@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -51,7 +52,8 @@ class SbertEncoder:
             raise ModelUnavailable(
                 f"{folder} cannot be loaded: {reason}", hint="save the model again with sentence-transformers"
             ) from error
-        model.max_seq_length = space.max_tokens
+        with suppress(AttributeError):  # static embeddings take texts of any length, and no limit
+            model.max_seq_length = space.max_tokens
         self._model: sentence_transformers.SentenceTransformer | None = model
 
     @property
