@@ -23,10 +23,13 @@ from ragd.flow.generations import Generations, Live
 from ragd.flow.ingest import Ingest, Tables
 from ragd.flow.journal import QUERIES_REMEMBERED, QueryJournal
 from ragd.flow.offline import Offline
+from ragd.flow.promote import Promotions
+from ragd.flow.recover import recover, restorer
+from ragd.flow.refit import Refit
 from ragd.flow.route import Route, Routes
+from ragd.flow.shelf import Shelf
 from ragd.index.generation import Generation
 from ragd.index.restore import restore
-from ragd.index.snapshot import discard_snapshots
 from ragd.plan.sandbox import Sandbox
 
 
@@ -82,6 +85,8 @@ class App:
     routes: Routes
     answer: Answer
     journal: QueryJournal
+    shelf: Shelf
+    promotions: Promotions
 
     @property
     def generation_id(self) -> int:
@@ -99,11 +104,12 @@ class App:
         return self.generations.serving.origin
 
     def close(self) -> None:
-        """Keeps the last queries, then closes the indexes, the encoder and the catalog, in this order."""
+        """Keeps the last queries, then closes the indexes, the encoders and the catalog, in this order."""
         with suppress(DiskFull):
             self.journal.flush(at_once=True)
         for live in self.generations.all:
             live.index.close()
+        self.shelf.close()
         self.model.encoder.close()
         self.reader.close()
         self.tables.store.close()
@@ -142,23 +148,14 @@ def build(
     store = Store(config.state)
     tables = Tables.of(store, clock)
     reader = CatalogReader(config.state)
-    generation_id = tables.vectors.serve(model.space)
-    for other in tables.vectors.live()[1:]:
-        tables.vectors.retire(other.id)
     tables.documents.reread(model.reader, str(read_limits(config)))
-    restored = restore(
-        places.generation(generation_id),
-        model.space,
-        reader.replay,
-        generation_id,
-        index_policy(config),
-        progress=progress,
-    )
-    if restored.refused:
-        discard_snapshots(places.generation(generation_id))
+    key = config.embed.api_key.get_secret_value()
+    shelf = Shelf(places.models, model.spec, model.encoder, lambda spec: open_encoder(spec, places.models, api_key=key))
+    index_of = restorer(places.generation, reader.replay, index_policy(config), progress)
+    keep_previous_s = config.learn.keep_previous_s
+    recovered = recover(tables, shelf, index_of, now=clock(), keep_previous_s=keep_previous_s)
+    generations, serving = recovered.generations, recovered.generations.serving
     roots = {root.id: root.path for root in tables.documents.set_roots(configured_roots(config))}
-    said = "; ".join((f"{restored.origin.value}, {restored.replayed} replayed", *restored.refused))
-    generations = Generations([Live(generation_id, model.space, model.spec, restored.generation, said)])
     dispatch = Dispatch(
         tables.documents,
         tables.vectors,
@@ -177,11 +174,25 @@ def build(
         recheck=recheck,
         clock=clock,
     )
-    serving = generations.serving
-    routes = Routes(Route(model.encoder, serving.index, serving.id, serving.space.fingerprint))
+    routes = Routes(recovered.route)
     journal = query_journal(config, store, reader, serving, clock)
     answer = Answer(reader, routes, search_settings(config), freshness(reader), on_answered=journal.note)
-    return App(config, places, tables, reader, model, generations, roots, dispatch, ingest, routes, answer, journal)
+    promotions = Promotions(
+        tables,
+        reader.registry,
+        generations,
+        routes,
+        shelf,
+        ingest,
+        Refit(tables, generations, shelf, places.generation, recovered.said),
+        index_of,
+        keep_previous_s=keep_previous_s,
+        said=recovered.said,
+        forget=dispatch.forget,
+        clock=clock,
+    )
+    ways = (dispatch, ingest, routes, answer, journal, shelf, promotions)
+    return App(config, places, tables, reader, model, generations, roots, *ways)
 
 
 def query_journal(

@@ -141,11 +141,22 @@ class Models:
         """Who serves in this role; None when nothing was ever promoted in it."""
         return champion_of(self._db, role)
 
-    def crown(self, role: Role, model_id: int | None, *, stage: str = SERVING, forced: bool = False) -> Champion:
-        """Moves the pointer of a role to this model (None: to what is configured), and notes what it leaves."""
+    def crown(
+        self,
+        role: Role,
+        model_id: int | None,
+        *,
+        stage: str = SERVING,
+        forced: bool = False,
+        over_configured: bool = False,
+    ) -> Champion:
+        """Moves the pointer of a role to this model (None: to what is configured), and notes what it leaves.
+
+        `over_configured` says that what is configured serves now, whatever the pointer says.
+        """
         with self._store.transaction():
             before = self.champion(role)
-            previous = before.model_id if before is not None else None
+            previous = before.model_id if before is not None and not over_configured else None
             return self._point(role, model_id, previous, True, stage, "promote", forced)
 
     def swapped(self, role: Role) -> Champion:
@@ -155,8 +166,8 @@ class Models:
             args = (champion.previous_id, champion.has_previous, SERVING, "swap", False)
             return self._point(role, champion.model_id, *args)
 
-    def roll_back(self, role: Role, *, stage: str = SERVING) -> Champion:
-        """Moves the pointer back; with stage `filling` it can be moved forth again until that has ended.
+    def roll_back(self, role: Role, *, stage: str = SERVING, can_return: bool = False) -> Champion:
+        """Moves the pointer back; with `can_return` another rollback moves it forth again.
 
         Raises NotFound when there is nothing to return to.
         """
@@ -166,8 +177,8 @@ class Models:
                 raise NotFound(
                     f"there is no earlier {role} to roll back to", hint="`ragd models list` shows what can be promoted"
                 )
-            left = champion.model_id if stage == FILLING else None
-            return self._point(role, champion.previous_id, left, stage == FILLING, stage, "rollback", False)
+            left = champion.model_id if can_return else None
+            return self._point(role, champion.previous_id, left, can_return, stage, "rollback", False)
 
     def prune(self, keep: int = 0) -> list[tuple[int, str]]:
         """Gives up models that neither serve nor can be rolled back to, but the newest `keep` of each trainer.

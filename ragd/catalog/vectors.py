@@ -123,14 +123,16 @@ class Vectors:
             db.execute("DELETE FROM generations WHERE id = ?", (generation,))
             return gone, [generation]
 
-    def waiting(self, generation: int) -> int:
-        """How many live chunks still lack a vector in this generation."""
-        row = self._db.execute("SELECT count(*) FROM to_embed WHERE generation = ?", (generation,)).fetchone()
-        return int(row[0])
-
-    def is_whole(self, generation: int) -> bool:
-        """True when no live chunk lacks a vector in this generation."""
-        return self._db.execute("SELECT 1 FROM to_embed WHERE generation = ?", (generation,)).fetchone() is None
+    def behind(self, generation: int, serving: int) -> tuple[bool, bool]:
+        """Whether a generation lacks chunks that the serving one has, and whether some of them are not fresh."""
+        lacks = (
+            "SELECT EXISTS (SELECT 1 FROM to_embed t WHERE t.generation = ? AND t.fresh {} AND NOT EXISTS"
+            " (SELECT 1 FROM to_embed s WHERE s.generation = ? AND s.chunk_id = t.chunk_id))"
+        )
+        is_old, is_fresh = (
+            bool(self._db.execute(lacks.format(which), (generation, serving)).fetchone()[0]) for which in ("= 0", "> 0")
+        )
+        return is_old or is_fresh, is_old
 
     def to_embed(self, generation: int, limit: int, *, fresh: bool) -> list[int]:
         """Chunks that wait for a vector: those found most often lately, then in the order they came."""

@@ -1,0 +1,287 @@
+"""Models going live and coming back: pointer, generations and route change together, and searches never notice.
+
+Everything here runs in the daemon's main thread. The catalog is changed first, in one transaction a pointer; what
+serves in memory follows from it by the functions that a start uses, so that a kill at any point leaves one champion.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+
+from ragd.catalog.models import FILLING, PRUNED, REFUSED, Champion, Model
+from ragd.disk.faults import reach
+from ragd.domain.errors import BadRequest, Busy, GateRefused, NotFound
+from ragd.domain.learning import Role
+from ragd.flow.generations import Generations, Live
+from ragd.flow.ingest import Ingest, Tables
+from ragd.flow.recover import IndexOf
+from ragd.flow.refit import Refit
+from ragd.flow.route import Routes
+from ragd.flow.shelf import Shelf
+from ragd.flow.standing import ModelTable, Said, champion_encoder, route_of, space_of, wanted_spaces
+
+_LOG = logging.getLogger("ragd.flow")
+_NEARLY_S = 10.0
+
+
+class Promotions:
+    """Promotes, swaps and rolls back; `step` is called every few seconds and does what has become possible.
+
+    `announce` tells workers and others that the live generations changed; `said` is what is wrong, by where.
+    """
+
+    def __init__(
+        self,
+        tables: Tables,
+        registry: ModelTable,
+        generations: Generations,
+        routes: Routes,
+        shelf: Shelf,
+        ingest: Ingest,
+        refit: Refit,
+        index_of: IndexOf,
+        *,
+        keep_previous_s: float,
+        said: Said,
+        announce: Callable[[], None] = lambda: None,
+        forget: Callable[[int], None] = lambda _generation: None,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._tables = tables
+        self._registry = registry
+        self._generations = generations
+        self._routes = routes
+        self._shelf = shelf
+        self._ingest = ingest
+        self._refit = refit
+        self._index_of = index_of
+        self._keep_previous_s = keep_previous_s
+        self._forget = forget
+        self._clock = clock
+        self._nearly_since: float | None = None
+        self.announce = announce
+        self.said = said
+
+    def prepare(self, model_id: int) -> None:
+        """Opens what `promote` will need; it may take seconds, changes nothing, and may be called from any thread.
+
+        Raises as `promote`.
+        """
+        self._check(self._registry.model(model_id))
+
+    def promote(self, model_id: int, *, forced: bool = False) -> Champion:
+        """This model serves in its role from here on, an encoder by its map until its space is filled.
+
+        Raises NotFound; GateRefused for a model that was refused, unless `forced`; BadRequest for one that serves or
+        does not belong to what serves; Busy while another encoder is being filled; ArtifactInvalid, ModelUnavailable
+        or ModelMismatch for files that cannot be used. Then nothing has changed.
+        """
+        model = self._tables.models.model(model_id)
+        champion = self._champion(model.role)
+        if champion is not None and champion.model_id == model_id:
+            raise BadRequest(f"{model.label} is the champion already", hint="`ragd models list` shows who serves")
+        if model.status == REFUSED and not forced:
+            raise GateRefused(
+                f"{model.label} was refused: it did not measurably beat what serves",
+                hint=f"`ragd models show {model_id}` says why; `--force` promotes it all the same",
+            )
+        if model.role is Role.ENCODER and champion is not None and champion.stage == FILLING:
+            raise Busy("another encoder's space is being filled", hint="wait for it, or roll back first")
+        self._check(model)
+        reach("promote.before_pointer")
+        for place in [place for place in self.said if place.startswith("model ") and model.role is Role.ENCODER]:
+            del self.said[place]
+        champion = self._begin(model, forced)
+        _LOG.info("promoted role=%s model=%s stage=%s forced=%s", model.role, model.label, champion.stage, forced)
+        return champion
+
+    def roll_back(self, role: Role) -> Champion:
+        """What served before in this role serves again. Raises NotFound when there is nothing to return to.
+
+        An encoder whose generation was given up meanwhile is filled again first; until then the present one serves.
+        """
+        champion = self._champion(role)
+        if champion is None or not champion.has_previous:
+            raise NotFound(
+                f"there is no earlier {role} to roll back to", hint="`ragd models list` shows what can be promoted"
+            )
+        if role is Role.ENCODER:
+            champion = self._return(champion)
+        elif role is Role.INDEX:
+            champion = self._refit.roll_back()
+        else:
+            reach("rollback.before_pointer")
+            champion = self._tables.models.roll_back(role)
+            reach("rollback.after_pointer")
+            self._reroute()
+        _LOG.info("rolled_back role=%s model=%s stage=%s", role, champion.model_id, champion.stage)
+        return champion
+
+    def step(self) -> None:
+        """Swaps a filled generation in, gives up those that are not wanted, and closes what nobody uses."""
+        champion = self._champion(Role.ENCODER)
+        if champion is not None and champion.stage == FILLING:
+            target = self._generations.of_space(self._space(champion.model_id))
+            if target is not None and self._is_filled(target):
+                self._swap(target)
+        else:
+            self._nearly_since = None
+        self._retire()
+        self._refit.step()
+        owners = {self._tables.models.encoder_of(live.space.fingerprint) for live in self._generations.all}
+        wanted = {model.id for model in owners if model is not None}
+        if champion is not None and champion.model_id is not None:
+            wanted.add(champion.model_id)
+        self._shelf.close_others(wanted, self._routes.is_used)
+
+    def _begin(self, model: Model, forced: bool) -> Champion:
+        models = self._tables.models
+        if model.role is Role.ENCODER:
+            # A champion that descends from another configured model does not serve: there is no way back to it.
+            is_first = self._champion(Role.ENCODER) is None
+            return self._fill(
+                model,
+                lambda: models.crown(model.role, model.id, stage=FILLING, forced=forced, over_configured=is_first),
+            )
+        if model.role is Role.INDEX:
+            return self._refit.promote(model, forced)
+        champion = models.crown(model.role, model.id, forced=forced)
+        reach("promote.after_pointer")
+        self._reroute()
+        return champion
+
+    def _fill(self, model: Model | None, point: Callable[[], Champion]) -> Champion:
+        """The encoder's generation is live from here on, and filled; queries reach the old one through its map."""
+        space, spec = self._shelf.encoder(model).space, self._shelf.spec(model)
+        with self._ingest.committing:
+            with self._tables.store.transaction():
+                opened = self._tables.vectors.open(space, spec if model is not None else None)
+                champion = point()
+                live = self._generations.get(opened[0])
+                index, origin = (
+                    (live.index, live.origin) if live is not None else self._index_of(opened[0], space, opened[1])
+                )
+                reach("promote.in_transaction")
+            reach("promote.after_pointer")
+            if opened[0] != self._generations.serving.id:
+                self._generations.add(Live(opened[0], space, spec, index, origin))
+        self.announce()
+        self._reroute()
+        reach("promote.after_route")
+        return champion
+
+    def _is_filled(self, target: Live) -> bool:
+        """True when the generation lacks nothing that the serving one has, or for a while only edits of the moment."""
+        serving = self._generations.serving
+        if target.id == serving.id:
+            return True
+        is_behind, by_old = self._tables.vectors.behind(target.id, serving.id)
+        if not is_behind:
+            return True
+        if by_old:
+            self._nearly_since = None
+            return False
+        # Edits that never pause must not put the swap off for ever: they are embedded first thing after it.
+        now = self._clock()
+        self._nearly_since = self._nearly_since or now
+        return now - self._nearly_since >= _NEARLY_S
+
+    def _swap(self, target: Live) -> None:
+        reach("swap.before_pointer")
+        self._serve(target, lambda: self._tables.models.swapped(Role.ENCODER), "swap")
+        self._nearly_since = None
+        _LOG.info("swapped generation=%d chunks=%d", target.id, len(target.index))
+
+    def _serve(self, target: Live, point: Callable[[], Champion], name: str) -> Champion:
+        """Serving flag and champion move in one transaction, then the generation and the route."""
+        tables = self._tables
+        with self._ingest.committing:
+            with tables.store.transaction():
+                tables.receipts.begin()
+                tables.receipts.searchable(tables.vectors.make_serving(target.id))
+                champion = point()
+                tables.receipts.stamp(self._clock())
+                reach(f"{name}.in_transaction")
+            reach(f"{name}.after_pointer")
+            self._generations.serve(target.id)
+        self._reroute()
+        reach(f"{name}.after_route")
+        self.announce()
+        return champion
+
+    def _return(self, champion: Champion) -> Champion:
+        """The way back of an encoder: at once where its generation is live, else by filling it again."""
+        models = self._tables.models
+        target = self._generations.of_space(self._space(champion.previous_id))
+        reach("rollback.before_pointer")
+        if target is None or not target.is_embeddable:
+            previous = models.model(champion.previous_id) if champion.previous_id is not None else None
+            return self._fill(previous, lambda: models.roll_back(Role.ENCODER, stage=FILLING, can_return=True))
+        if target.id != self._generations.serving.id:
+            champion = self._serve(target, lambda: models.roll_back(Role.ENCODER), "rollback")
+        else:
+            champion = models.roll_back(Role.ENCODER)
+            reach("rollback.after_pointer")
+            self._reroute()
+        self._nearly_since = None
+        self._retire()
+        return champion
+
+    def _retire(self) -> None:
+        wanted = wanted_spaces(
+            self._tables.models,
+            self._shelf.configured.fingerprint,
+            self._generations.serving.space.fingerprint,
+            now=self._clock(),
+            keep_previous_s=self._keep_previous_s,
+        )
+        gone = [live for live in self._generations.others if live.space.fingerprint not in wanted]
+        for live in gone:
+            with self._ingest.committing:
+                self._tables.vectors.retire(live.id)
+                self._generations.remove(live.id)
+            live.index.close(timeout_s=0.0)
+            self._forget(live.id)
+            _LOG.info("retired generation=%d model=%s", live.id, live.space.model)
+        if gone:
+            self.announce()
+
+    def _reroute(self) -> None:
+        for place in [place for place in self.said if place.partition(" ")[0] in ("map", "encoder", "adapter")]:
+            del self.said[place]
+        self._routes.replace(route_of(self._tables.models, self._generations, self._shelf, self.said))
+
+    def _champion(self, role: Role) -> Champion | None:
+        if role is Role.ENCODER:
+            return champion_encoder(self._tables.models, self._shelf.configured.fingerprint)
+        return self._tables.models.champion(role)
+
+    def _space(self, model_id: int | None) -> str:
+        return space_of(self._tables.models, model_id, self._shelf.configured.fingerprint)
+
+    def _check(self, model: Model) -> None:
+        """Opens and compares what would serve. Raises as `promote`."""
+        if model.status == PRUNED:
+            raise NotFound(f"the files of {model.label} were given up", hint="train again")
+        serving = self._routes.current
+        space = serving.encoder.space if serving.encoder is not None else self._shelf.configured
+        if model.role is Role.ENCODER:
+            if model.base != self._shelf.configured.fingerprint:
+                raise BadRequest(
+                    f"{model.label} descends from another model than the configured one",
+                    hint="configure the model that it was trained from, or train again",
+                )
+            self._shelf.encoder(model)
+        elif model.role is Role.QUERY_ADAPTER:
+            if model.space != space.fingerprint:
+                raise BadRequest(
+                    f"{model.label} was trained for another encoder than the one that serves",
+                    hint="train it again: its pairs are still there",
+                )
+            self._shelf.adapter(model, space.dimension)
+        elif model.role is Role.INDEX:
+            self._refit.check(model)
+        else:
+            self._shelf.proven(model)
