@@ -40,6 +40,8 @@ def export_graph(model: Any, file: Path, *, int8: bool) -> Path:
     inputs = {name: value for name, value in features(model, _SAMPLES, is_query=False).items() if _is_tokens(value)}
     names = [name for name in ("input_ids", "attention_mask", "token_type_ids") if name in inputs]
 
+    axes = {name: {0: "texts", 1: "tokens"} for name in names}
+
     class Pooled(torch.nn.Module):
         def __init__(self) -> None:
             super().__init__()
@@ -62,10 +64,7 @@ def export_graph(model: Any, file: Path, *, int8: bool) -> Path:
                 opset_version=OPSET,
                 input_names=names,
                 output_names=["sentence_embedding"],
-                dynamic_axes={
-                    **{name: {0: "texts", 1: "tokens"} for name in names},
-                    "sentence_embedding": {0: "texts"},
-                },
+                dynamic_axes=axes | {"sentence_embedding": {0: "texts"}},
             )
     except (RuntimeError, torch.onnx.errors.OnnxExporterError) as error:
         reason = " ".join(str(error).split())[:200]

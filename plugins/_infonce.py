@@ -38,8 +38,8 @@ def initial(setting: Setting, dimension: int, seed: int) -> dict[str, Floats]:
 def change(weights: Weights, queries: Floats) -> Floats:
     """What the residual adds to queries (n, dimension)."""
     if "weight" in weights:
-        return queries @ weights["weight"].T
-    return (queries @ weights["down"].T) @ weights["up"].T
+        return np.asarray(queries @ weights["weight"].T)
+    return np.asarray((queries @ weights["down"].T) @ weights["up"].T)
 
 
 def turned(weights: Weights, queries: Floats, share: float = 1.0) -> Floats:
