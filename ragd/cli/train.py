@@ -54,7 +54,7 @@ def train(
         raise NotFound(f"{on} does not exist", hint="name a JSONL file or a folder in BEIR's layout")
     file = str(on.absolute()) if on else None
     with daemon(configuration(ctx, config, state)) as client:
-        run_id = str(client.learn("POST", "train", trainer=trainer, on=file, force=force)["run"])
+        run_id = str(client.learn("POST", "train", trainer=trainer, on=file)["run"])
         if detach:
             show_json({"run": run_id}) if as_json else typer.echo(run_id)
             return
@@ -64,6 +64,9 @@ def train(
             typer.echo(f"\nrun {run_id} goes on: follow it with `ragd runs log -f {run_id}`,", err=True)
             typer.echo(f"stop it with `ragd runs stop {run_id}`", err=True)
             raise typer.Exit(INTERRUPTED) from None
+        if force and run.get("verdict") == "refused" and run.get("model_id") is not None:
+            promoted = client.learn("POST", "models/promote", model=str(run["model_id"]), force=True)
+            run = {**run, "promoted": True, "reason": f"as {promoted['model']}, though the gate refused it"}
     words, error = verdict(run)
     if as_json:
         show_json(run)

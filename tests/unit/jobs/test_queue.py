@@ -3,10 +3,12 @@ from __future__ import annotations
 import pytest
 
 from ragd.domain.errors import BrokerUnavailable
+from ragd.domain.training import RunOutcome
 from ragd.domain.work import EmbedBatch, ExtractBatch
 from ragd.jobs.broker import Broker
 from ragd.jobs.hold import Hold
-from ragd.jobs.queue import Queues
+from ragd.jobs.payload import decode
+from ragd.jobs.queue import Queues, RunEnded, RunProgress, TrainJob
 
 
 def take(broker: Broker, queue: str) -> str:
@@ -63,3 +65,42 @@ def test_a_redis_that_is_away_is_one_clear_error() -> None:
     queues = Queues(Broker("redis://127.0.0.1:1/0", timeout_s=1))
     with pytest.raises(BrokerUnavailable, match=r"redis://127\.0\.0\.1:1/0 cannot be used"):
         queues.extract(ExtractBatch("bulk-1", b"/", (), False))
+
+
+def test_a_run_is_queued_once_and_forgets_an_earlier_wish_to_stop(broker: Broker, queues: Queues) -> None:
+    queues.stop_run("r1")
+    assert queues.is_stopped("r1")
+    assert queues.train("r1", "/runs/r1")
+    assert not queues.train("r1", "/runs/r1")
+    assert not queues.is_stopped("r1")
+    assert queues.lengths()["train"] == 1
+
+
+def test_a_run_is_alive_until_its_end_was_taken(broker: Broker, queues: Queues) -> None:
+    queues.train("r1", "/runs/r1")
+    worker = Hold(broker.connection, "train", "w")
+    taken = worker.take(None)
+    assert taken is not None
+    assert decode(TrainJob, taken.task.body) == TrainJob("r1", "/runs/r1")
+    outcome = RunOutcome("trained", "work/out", {"a.json": "0" * 64}, {"rank": 8, "form": "residual"}, loss=0.5)
+    queues.run_progress(RunProgress("r1", 1, 2.5, 3, 10, {"loss": 0.25}))
+    queues.run_ended(RunEnded("r1", outcome))
+    worker.finish(taken.task)
+    assert queues.is_alive("r1")
+    index = Hold(broker.connection, "index", "daemon")
+    told = [index.take(None), index.take(None)]
+    assert [each.task.name for each in told if each] == ["run_progress", "run_ended"]
+    assert told[0] is not None
+    assert decode(RunProgress, told[0].task.body).metrics == {"loss": 0.25}
+    assert told[1] is not None
+    assert decode(RunEnded, told[1].task.body) == RunEnded("r1", outcome)
+    assert not queues.is_alive("r1")
+    assert queues.train("r1", "/runs/r1")
+
+
+def test_a_daemon_that_starts_anew_forgets_files_under_way(broker: Broker, queues: Queues) -> None:
+    broker.connection.set("ragd:files:r1:out", b"x")
+    queues.train("r1", "/runs/r1")
+    broker.reset()
+    assert not broker.connection.exists("ragd:files:r1:out")
+    assert not queues.is_alive("r1")

@@ -90,3 +90,12 @@ def test_registering_tells_who_works_where(broker: Broker, queues: Queues) -> No
     at_work(broker, f"extract-h-{os.getpid()}-1")
     (facts,) = workers(broker)
     assert (facts.queue, facts.host, facts.pid, facts.is_busy, facts.problem) == ("extract", "h", 1, True, "")
+
+
+def test_a_run_may_end_many_workers_because_it_goes_on_where_it_was(broker: Broker, queues: Queues) -> None:
+    queues.train("r1", "/runs/r1")
+    for number in range(5):
+        assert Hold(broker.connection, "train", f"w{number}").take(None) is not None
+        assert Reclaimer(broker, queues).worker_died("train", f"w{number}") == 1
+    assert queues.lengths()["train"] == 1
+    assert queues.lengths()["index"] == 0
