@@ -67,6 +67,11 @@ class Overview:
         ).fetchone()
         return int(row[0]), int(row[1])
 
+    def lacking(self, generation: int) -> int:
+        """Live chunks that have no vector in this generation yet."""
+        row = self._connections.mine.execute("SELECT count(*) FROM to_embed WHERE generation = ?", (generation,))
+        return int(row.fetchone()[0])
+
     def chunk_counts(self) -> dict[str, int]:
         """Live chunks, and those of them that have a vector."""
         row = self._connections.mine.execute(

@@ -14,6 +14,7 @@ from ragd.daemon.errands import Errands
 from ragd.domain.errors import NotFound, TimedOut
 from ragd.domain.search import Query
 from ragd.flow.offline import report_json
+from ragd.flow.shown import generation_json, merged, serving_json
 from ragd.index.verify import repair, verify
 
 _POLL_S = 0.004
@@ -72,7 +73,11 @@ class DaemonBackend:
                 "is_settling": app.index.is_settling,
                 "restored": app.restored,
             },
-            "model": {**asdict(app.model.space), "encoder": app.model.spec.kind, **overview.work()},
+            "model": {**serving_json(app.reader.registry, app.generations, app.routes.current), **overview.work()},
+            "generations": [
+                generation_json(live, overview.lacking(live.id), is_serving=live is app.generations.serving)
+                for live in app.generations.all
+            ],
             "version": __version__,
             "pid": os.getpid(),
             "uptime_s": time.monotonic() - self._started,
@@ -130,12 +135,15 @@ class DaemonBackend:
             return
 
     def _verified(self, should_repair: bool) -> dict[str, Any]:
+        """Every live generation is proven; the report is of the serving one, with what is wrong in any of them."""
         app = self._app
-        report = verify(app.index, app.reader.replay, app.generation_id)
-        if not should_repair or report.is_clean:
-            return report_json(report, repaired=False)
-        repair(app.index, app.reader.replay, app.generation_id, report)
-        return report_json(verify(app.index, app.reader.replay, app.generation_id), repaired=True)
+        reports = [(live, verify(live.index, app.reader.replay, live.id)) for live in app.generations.all]
+        if should_repair and not all(report.is_clean for _, report in reports):
+            for live, report in reports:
+                repair(live.index, app.reader.replay, live.id, report)
+            reports = [(live, verify(live.index, app.reader.replay, live.id)) for live in app.generations.all]
+            return report_json(merged([report for _, report in reports]), repaired=True)
+        return report_json(merged([report for _, report in reports]), repaired=False)
 
     def _below_root(self, path: str) -> bytes:
         raw = os.fsencode(path)

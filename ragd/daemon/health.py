@@ -38,7 +38,7 @@ class Health:
     def facts(self) -> dict[str, Any]:
         """`queues`, `workers`, `watch`, `redis`, `progress` and `reasons` of the status."""
         roots = self.watcher.progress()
-        reasons = [*self.missing, *self._root_reasons(roots), *self.upkeep.problems.values()]
+        reasons = [*self.missing, *self._root_reasons(roots), *self.upkeep.reasons]
         if self.jobs.encoder_problem:
             reasons.append(f"nothing is embedded: {self.jobs.encoder_problem}")
         redis, queues, crew = self._broker_facts(reasons)

@@ -35,7 +35,7 @@ from ragd.jobs.loop import run_worker
 from ragd.jobs.queue import Queues
 from ragd.jobs.reclaim import Reclaimer
 from ragd.jobs.roll import workers
-from ragd.jobs.settings import WorkerModel, WorkerSettings
+from ragd.jobs.settings import WorkerModel, WorkerSettings, publish
 from ragd.jobs.tasks import index_handlers
 from ragd.watch.ignore import IgnoreSettings
 from ragd.watch.rooted import WatchSettings
@@ -90,6 +90,7 @@ class Daemon:
         self._say("opening the index ...")
         self.app = construct.build(config, model, self.queues, recheck=self._recheck)
         stack.callback(self.app.close)
+        self.app.promotions.announce = self._announce
         self.watcher = self._watcher()
         self.errands = Errands(self._queue_tick)
         self.upkeep = Upkeep(self.app, is_alive=self.queues.is_alive, embed_workers=self._embed_workers)
@@ -188,6 +189,13 @@ class Daemon:
         models = tuple(WorkerModel(live.spec, live.space) for live in self.app.generations.all)
         limits = construct.read_limits(self.config)
         return WorkerSettings(limits, self.app.model.split, models, self.config.workers.nice)
+
+    def _announce(self) -> None:
+        # Before work for a new model goes out; where Redis is away now, the crew makes up for it.
+        try:
+            publish(self.broker, self._worker_settings())
+        except BrokerUnavailable as error:
+            _LOG.warning("models_not_announced reason=%s", error)
 
     def _watcher(self) -> Watcher:
         config = self.config

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import shutil
 import threading
 import time
 from collections.abc import Callable
@@ -11,11 +12,13 @@ from dataclasses import dataclass
 from ragd.app import App
 from ragd.catalog.purge import purge
 from ragd.domain.errors import DiskFull, RagdError
+from ragd.flow.generations import Live
 from ragd.index.snapshot import kept_sequences, write_snapshot
 
 _LOG = logging.getLogger("ragd.daemon")
 _LOST_EVERY_S = 5.0
 _RETAIN_EVERY_S = 60.0
+_FOUND_EVERY_S = 30.0
 _DAY_S = 86400.0
 
 
@@ -26,6 +29,7 @@ class _Due:
     lost: float = 0.0
     retained: float = 0.0
     snapshot: float = 0.0
+    found: float = 0.0
 
 
 class Upkeep:
@@ -43,10 +47,12 @@ class Upkeep:
         self._is_alive = is_alive
         self._embed_workers = embed_workers
         self._clock = clock
-        self._due = _Due(snapshot=clock())
+        self._due = _Due(snapshot=clock(), found=clock())
         self._old_roots = [r.id for r in app.tables.documents.roots() if r.id not in app.roots]
         self._snapshot: threading.Thread | None = None
-        self._snapshot_sequence = app.index.sequence if app.restored.startswith("snapshot, 0 ") else -1
+        self._written = {
+            live.id: _state_of(live) for live in app.generations.all if live.origin.startswith("snapshot, 0 ")
+        }
         self.problems: dict[str, str] = {}
 
     def step(self) -> None:
@@ -62,7 +68,11 @@ class Upkeep:
             if lost:
                 _LOG.warning("jobs_sent_again batches=%d", lost)
                 self._app.dispatch.step()
-        self._maintain_index()
+        self._maintain_indexes()
+        self._app.promotions.step()
+        if now - self._due.found >= _FOUND_EVERY_S:
+            self._due.found = now
+            self._app.tables.found.add(self._app.answer.take_found())
         if now - self._due.snapshot >= self._app.config.index.snapshot_s:
             self._due.snapshot = now
             self.start_snapshot()
@@ -71,40 +81,51 @@ class Upkeep:
             self._retain(now)
 
     def start_snapshot(self) -> None:
-        """Writes a snapshot in the background when the index changed since the last one."""
+        """Writes snapshots in the background of the indexes that changed since their last one."""
         if self._snapshot is not None and self._snapshot.is_alive():
             return
-        if self._app.index.sequence != self._snapshot_sequence:
+        if self._changed():
             self._snapshot = threading.Thread(target=self._write, name="snapshot", daemon=True)
             self._snapshot.start()
 
     def finish(self) -> None:
-        """The last snapshot, written before the daemon stops."""
+        """The last snapshots, written before the daemon stops."""
         if self._snapshot is not None:
             self._snapshot.join()
-        if self._app.index.sequence != self._snapshot_sequence:
-            self._write()
+        self._write()
+
+    @property
+    def reasons(self) -> list[str]:
+        """What is wrong here, and with models: one sentence each."""
+        return [*self.problems.values(), *self._app.promotions.said.values()]
 
     @property
     def is_clearing(self) -> bool:
         """True while documents of folders that are no longer configured are being removed."""
         return bool(self._old_roots)
 
-    def _write(self) -> None:
-        folder = self._app.places.generation(self._app.generation_id)
-        try:
-            manifest = write_snapshot(folder, self._app.model.space, self._app.index)
-        except (DiskFull, OSError) as error:
-            self.problems["snapshot"] = f"no snapshot of the index: {error}"
-            _LOG.error("snapshot_failed reason=%s", error)
-            return
-        self.problems.pop("snapshot", None)
-        self._snapshot_sequence = manifest.sequence
-        _LOG.info("snapshot_written sequence=%d chunks=%d", manifest.sequence, manifest.chunks)
+    def _changed(self) -> list[Live]:
+        return [live for live in self._app.generations.all if self._written.get(live.id) != _state_of(live)]
 
-    def _maintain_index(self) -> None:
+    def _write(self) -> None:
+        for live in self._changed():
+            state = _state_of(live)
+            try:
+                manifest = write_snapshot(self._app.places.generation(live.id), live.space, live.index)
+            except (DiskFull, OSError) as error:
+                self.problems["snapshot"] = f"no snapshot of the index: {error}"
+                _LOG.error("snapshot_failed reason=%s", error)
+                return
+            self._written[live.id] = (manifest.sequence, state[1])
+            _LOG.info(
+                "snapshot_written generation=%d sequence=%d chunks=%d", live.id, manifest.sequence, manifest.chunks
+            )
+        self.problems.pop("snapshot", None)
+
+    def _maintain_indexes(self) -> None:
         try:
-            self._app.index.maintain()
+            for live in self._app.generations.all:
+                live.index.maintain()
             self.problems.pop("index", None)
         except (RagdError, MemoryError, RuntimeError) as error:
             self.problems["index"] = f"the index could not change its kind: {error}"
@@ -112,10 +133,25 @@ class Upkeep:
 
     def _retain(self, now: float) -> None:
         app = self._app
-        kept = kept_sequences(app.places.generation(app.generation_id))
-        if kept:
-            app.tables.vectors.trim_changes(app.generation_id, kept[-1])
+        for live in app.generations.all:
+            kept = kept_sequences(app.places.generation(live.id))
+            if kept:
+                app.tables.vectors.trim_changes(live.id, kept[-1])
         app.tables.receipts.trim(app.config.retain.receipts)
         if app.reader.overview.waiting()[1] == 0:
-            app.tables.vectors.drop_retired()
+            self._drop_retired()
         purge(app.tables.store, now - app.config.retain.days * _DAY_S)
+
+    def _drop_retired(self) -> None:
+        if self._snapshot is not None and self._snapshot.is_alive():
+            return
+        _, gone = self._app.tables.vectors.drop_retired()
+        for generation in gone:
+            self._written.pop(generation, None)
+            shutil.rmtree(self._app.places.generation(generation), ignore_errors=True)
+            _LOG.info("dropped generation=%d", generation)
+
+
+def _state_of(live: Live) -> tuple[int, str]:
+    """What tells one snapshot from the next: the rows' change sequence, and the fit of the lists."""
+    return live.index.sequence, live.index.fit_digest
