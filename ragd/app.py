@@ -12,7 +12,7 @@ from ragd.catalog.journal import Journal
 from ragd.catalog.reader import CatalogReader
 from ragd.catalog.store import Store
 from ragd.config.schema import Config
-from ragd.domain.errors import DiskFull, ModelUnavailable, NotFound
+from ragd.domain.errors import DiskFull, NotFound
 from ragd.domain.index import EmbeddingSpace, EncoderSpec, IndexPolicy
 from ragd.domain.ports import Encoder
 from ragd.domain.work import Outbox, ReadLimits, SplitPolicy
@@ -22,7 +22,7 @@ from ragd.flow.dispatch import Bounds, Dispatch
 from ragd.flow.generations import Generations, Live
 from ragd.flow.ingest import Ingest, Tables
 from ragd.flow.journal import QUERIES_REMEMBERED, QueryJournal
-from ragd.flow.offline import Offline
+from ragd.flow.offline import Offline, Opener
 from ragd.flow.promote import Promotions
 from ragd.flow.recover import recover, restorer
 from ragd.flow.refit import Refit
@@ -275,19 +275,14 @@ def open_offline(config: Config) -> Offline:
         serving = reader.overview.serving()
     except FileNotFoundError as error:
         raise NotFound(f"nothing was indexed in {config.state} yet", hint="start with `ragd run FOLDER`") from error
-    index, encoder, notes = None, None, ["no daemon is running: this is what the last one left"]
-    generation_id = 0
+    notes = ["no daemon is running: this is what the last one left"]
+    route = Route(None, None)
     if serving is not None:
         generation_id, space = serving
         folder = places.generation(generation_id)
         index = restore(folder, space, reader.replay, generation_id, index_policy(config)).generation
-        try:
-            key = config.embed.api_key.get_secret_value()
-            encoder = open_encoder(replace(encoder_spec(config), threads=1), places.models, api_key=key)
-        except ModelUnavailable as error:
-            notes.append(f"searching by words only: {error}")
-        if encoder is not None and encoder.space.fingerprint != space.fingerprint:
-            encoder = None
-            notes.append("searching by words only: the configured model is not the one that made the index")
-    answer = Answer(reader, Routes(Route(encoder, index)), search_settings(config), freshness(reader))
-    return Offline(reader, generation_id, index, answer, tuple(notes))
+        key = config.embed.api_key.get_secret_value()
+        opener = Opener(places.models, encoder_spec(config), lambda s: open_encoder(s, places.models, api_key=key))
+        route = opener.route(reader.registry, generation_id, space, index, notes)
+    answer = Answer(reader, Routes(route), search_settings(config), freshness(reader))
+    return Offline(reader, route.generation, index if serving is not None else None, answer, tuple(notes))

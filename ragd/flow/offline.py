@@ -2,16 +2,70 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 from typing import Any
 
 from ragd import __version__
+from ragd.catalog.models import Model
 from ragd.catalog.reader import CatalogReader
-from ragd.domain.index import VerifyReport
+from ragd.catalog.registry import Registry
+from ragd.domain.errors import ArtifactInvalid, ModelUnavailable
+from ragd.domain.index import EmbeddingSpace, EncoderSpec, VerifyReport
+from ragd.domain.learning import Role
+from ragd.domain.ports import Encoder
 from ragd.domain.search import Query
+from ragd.embed.encoder import stored_spec
+from ragd.embed.transform import QueryTransform
 from ragd.flow.answer import Answer
+from ragd.flow.route import Route
 from ragd.index.generation import Generation
 from ragd.index.verify import verify
+from ragd.learn.artifacts import verified
+
+
+@dataclass(frozen=True, slots=True)
+class Opener:
+    """Opens what served last, from the registry and the configuration, for reading only."""
+
+    models: Path
+    spec: EncoderSpec
+    open_encoder: Callable[[EncoderSpec], Encoder]
+
+    def route(
+        self, registry: Registry, generation: int, space: EmbeddingSpace, index: Generation, notes: list[str]
+    ) -> Route:
+        """The route into `space` by its own encoder and adapter; what cannot be opened is left out, with a note."""
+        encoder: Encoder | None = None
+        adapter: QueryTransform | None = None
+        try:
+            model = registry.encoder_of(space.fingerprint)
+            spec = self.spec if model is None else stored_spec(self._proven(model), self.spec)
+            encoder = self.open_encoder(replace(spec, threads=1))
+        except (ModelUnavailable, ArtifactInvalid) as error:
+            notes.append(f"searching by words only: {error}")
+        if encoder is not None and encoder.space.fingerprint != space.fingerprint:
+            encoder.close()
+            encoder = None
+            notes.append("searching by words only: the configured model is not the one that made the index")
+        try:
+            adapter = self._adapter(registry, space) if encoder is not None else None
+        except (ModelUnavailable, ArtifactInvalid) as error:
+            notes.append(f"searching without the query adapter: {error}")
+        return Route(encoder, index, generation, space.fingerprint, adapter)
+
+    def _adapter(self, registry: Registry, space: EmbeddingSpace) -> QueryTransform | None:
+        champion = registry.champion(Role.QUERY_ADAPTER)
+        if champion is None or champion.model_id is None:
+            return None
+        model = registry.model(champion.model_id)
+        if model.space != space.fingerprint:
+            return None
+        return QueryTransform.read(self._proven(model), space.dimension)
+
+    def _proven(self, model: Model) -> Path:
+        return verified(self.models / model.folder, model.files)
 
 
 class Offline:
@@ -53,6 +107,7 @@ class Offline:
             "watch": [{**root, "state": "not watched"} for root in overview.roots()],
             "redis": {},
             "model": {},
+            "generations": [],
             "version": __version__,
             "uptime_s": 0.0,
             "progress": {},
