@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from ragd.hooks.api import (
     Artifact,
     Data,
@@ -30,6 +32,7 @@ _LOSSES = ("cosine", "similarity")
 _JUDGED_TEXTS = 64
 # What a static student says it takes, though it takes any length; the serving side wants a number.
 _STATIC_TOKENS = 512
+_COMMON_SHARE = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,11 +116,14 @@ class EncoderDistill:
 def static_student(run: Run, teacher: Any) -> Any:
     """A model with one vector a token, which begins as the teacher's own token vectors, without their mean.
 
+    A linear layer behind the mean of the tokens gives every text, also one without a known token, a direction.
     Raises TrainingFailed when the teacher's tokens have another dimension than its texts.
     """
+    import torch
+
     with quiet():
         from sentence_transformers import SentenceTransformer
-        from sentence_transformers.base.modules import Normalize
+        from sentence_transformers.base.modules import Dense, Normalize
         from sentence_transformers.sentence_transformer.modules import StaticEmbedding
         from tokenizers import Tokenizer
     transformer = transformer_of(teacher)
@@ -133,8 +139,17 @@ def static_student(run: Run, teacher: Any) -> Any:
     tokenizer = Tokenizer.from_file(str(file))
     tokenizer.no_truncation()
     module = StaticEmbedding(tokenizer, embedding_weights=(vectors - vectors.mean(dim=0)).contiguous())
+    dimension = vectors.shape[1]
+    common = torch.from_numpy(np.asarray(run.data.vectors[:_JUDGED_TEXTS], dtype=np.float32)).mean(dim=0)
+    linear = Dense(
+        dimension,
+        dimension,
+        activation_function=torch.nn.Identity(),
+        init_weight=torch.eye(dimension),
+        init_bias=_COMMON_SHARE * common,
+    )
     return SentenceTransformer(
-        modules=[module, Normalize()], prompts=dict(teacher.prompts), device=run.resources.device
+        modules=[module, linear, Normalize()], prompts=dict(teacher.prompts), device=run.resources.device
     )
 
 
