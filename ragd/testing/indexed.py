@@ -1,4 +1,4 @@
-"""A state folder as a daemon leaves it, made in this process: documents in the catalog with vectors of a real encoder."""
+"""A state folder as a daemon leaves it, made in this process: documents, and vectors of a real encoder."""
 
 from __future__ import annotations
 
