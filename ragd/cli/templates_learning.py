@@ -15,14 +15,14 @@ class Trainer:
         used, right = np.unique(run.data.rows([pair.positives[0] for pair in run.data.pairs]), return_inverse=True)
         chunks, asked = run.data.vectors[used].astype(np.float32), run.encode_queries([p.query for p in run.data.pairs])
         step, weight = 0, np.zeros((chunks.shape[1], chunks.shape[1]), np.float32)
-        while step < 200 and not run.is_stopping:
+        while step < 50 and not run.is_stopping:
             turned = asked + asked @ weight.T
             turned /= np.linalg.norm(turned, axis=1, keepdims=True)
             chances = np.exp(20 * turned @ chunks.T)
             chances /= chances.sum(axis=1, keepdims=True)
             weight += 5 * (chunks[right] - chances @ chunks).T @ asked / len(asked)
             step += 1
-            run.progress(step, 200, loss=-np.log(chances[range(len(right)), right]).mean())
+            run.progress(step, 50, loss=-np.log(chances[range(len(right)), right]).mean())
         return save_transform(run.folder / "adapter", "residual", weight=weight)
 
 
