@@ -33,7 +33,8 @@ def fitted(rows: Vectors, k: int, *, seed: int) -> Vectors:
 
 def nearest(rows: Vectors, centroids: Vectors) -> Counts:
     """The number of each row's nearest centroid, shape (n,)."""
-    return np.argmax(rows @ centroids.T, axis=1).astype(np.int64)
+    found: Counts = np.argmax(rows @ centroids.T, axis=1).astype(np.int64)
+    return found
 
 
 def histogram(rows: Vectors, centroids: Vectors) -> Counts:

@@ -9,6 +9,7 @@ Only a window beyond a limit is put to the permutation test (`kernel`), and only
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import fmean, stdev
@@ -118,7 +119,8 @@ def look(reference: Reference, window: Vectors, *, seed: int, before: Sequence[V
 def _away(windows: Sequence[Vectors], number: int) -> Distances:
     """The distances of one window's rows to the nearest row of the others."""
     others = [distances(windows[number], other) for place, other in enumerate(windows) if place != number]
-    return np.min(others, axis=0).astype(np.float32)
+    found: Distances = np.min(others, axis=0).astype(np.float32)
+    return found
 
 
 def _excess(away: Distances, reach: float, spread: float) -> float:
@@ -148,7 +150,7 @@ def _histogram_limit(counts: Sequence[Counts]) -> float:
 
 def _beyond(found: Sequence[float], usual: float, by_chance: float, spreads: float) -> float:
     """So many spreads above the usual; wider where few windows tell the spread, never under what chance alone gives."""
-    return usual + spreads * max(stdev(found), by_chance) * (1 + 1 / len(found)) ** 0.5
+    return usual + spreads * max(stdev(found), by_chance) * math.sqrt(1 + 1 / len(found))
 
 
 def _confirmed(reference: Reference, windows: Sequence[Vectors], seed: int) -> float:

@@ -51,7 +51,7 @@ def _between_blocks(rows: Vectors, block: int) -> npt.NDArray[np.float64] | None
         return None
     kernel = np.exp(distances / np.float32(-width))
     blocks = len(rows) // block
-    sums = kernel.reshape(blocks, block, blocks, block).sum(axis=(1, 3), dtype=np.float64)
+    sums: npt.NDArray[np.float64] = kernel.reshape(blocks, block, blocks, block).sum(axis=(1, 3), dtype=np.float64)
     np.fill_diagonal(sums, 0)
     return sums
 

@@ -23,7 +23,7 @@ _PROVING_WINDOWS = 2  # windows before the newest that may take part in the test
 
 @dataclass(frozen=True, slots=True)
 class Lens:
-    """How an observer looks: rows of a window (50 to 400 were tried), windows it warms up with, and the most it keeps."""
+    """How an observer looks: rows of a window (50 to 400 were tried), windows to warm up with, the most it keeps."""
 
     size: int = 200
     warmup: int = 8

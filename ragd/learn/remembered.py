@@ -48,8 +48,9 @@ def restored(arrays: Mapping[str, npt.NDArray[Any]]) -> Observer:
         lens = Lens(*(int(number) for number in facts["lens"]))
         pending = _half(arrays["pending"], 2)
         groups = {group: list(_half(arrays[group], 3)) for group in _GROUPS}
-        counts = {name: int(facts[name]) for name in _COUNTS}
-        memory = Memory(pending, **groups, **counts, cost_s=float(facts["cost_s"]))
+        windows, sampled, beyond = (int(facts[name]) for name in _COUNTS)
+        reference, older, latest = (groups[name] for name in _GROUPS)
+        memory = Memory(pending, reference, older, latest, windows, sampled, beyond, float(facts["cost_s"]))
         observer = Observer(
             str(facts["kind"]),
             str(facts["space"]),
