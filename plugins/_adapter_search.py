@@ -17,6 +17,7 @@ from ._ranking_task import Floats, Pool, Task, ndcg
 
 _SHARES = (0.5, 0.75, 1.0)  # of a found change that may do better than the whole
 _CHECKPOINT_S = 2.0
+_SURE = 1.645  # standard errors
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,8 +174,8 @@ class Search:
                 self._arrays |= {f"best.{name}": array.copy() for name, array in self._weights.items()}
 
     def _is_worth_it(self, best: Mapping[str, float]) -> bool:
-        """Whether the gain on validation is more than its own standard error: the best of many is partly luck."""
-        return best["gain"] > max(best["error"], 0.0)
+        """Whether the gain on validation is more than chance gives one time in twenty; the best of many is partly luck."""
+        return best["gain"] > max(_SURE * best["error"], 0.0)
 
     def _save(self, optimizer: Adam) -> None:
         from safetensors.numpy import save_file

@@ -132,7 +132,9 @@ def _moved(rows: Floats, assigned: npt.NDArray[np.int64], cosines: Floats, lists
     centroids[here] = np.add.reduceat(rows[order], first, axis=0)
     empty = np.setdiff1d(np.arange(lists), here)
     if empty.size:
-        centroids[empty] = rows[np.argsort(cosines, kind="stable")[: empty.size]]
+        worst = np.argsort(cosines, kind="stable")
+        _, of_lists = np.unique(assigned[worst], return_index=True)  # one row a list: equal rows would stay together
+        centroids[empty] = rows[np.resize(worst[np.sort(of_lists)], empty.size)]
     return _unit(centroids)
 
 
