@@ -113,6 +113,12 @@ class Contents:
                 "INSERT INTO facts VALUES ('live_chunks', ?) ON CONFLICT DO UPDATE SET value = value + excluded.value",
                 (len(born) - len(dying),),
             )
+        if born or dying:
+            self._db.execute(
+                "INSERT INTO facts VALUES ('changed_chunks', ?)"
+                " ON CONFLICT DO UPDATE SET value = value + excluded.value",
+                (len(born) + len(dying),),
+            )
         now = self._clock()
         self._db.executemany("UPDATE chunks SET retired_at = NULL WHERE id = ?", [(i,) for i in born])
         self._db.executemany("UPDATE chunks SET retired_at = ? WHERE id = ?", [(now, i) for i in dying])

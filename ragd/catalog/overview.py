@@ -80,6 +80,15 @@ class Overview:
         ).fetchone()
         return {"total": row[0], "with_vectors": row[0] - row[1]}
 
+    def change_counts(self) -> tuple[int, int]:
+        """Live chunks, and how many ever came or went: what a trigger counts volume by."""
+        rows = dict(
+            self._connections.mine.execute(
+                "SELECT name, value FROM facts WHERE name IN ('live_chunks', 'changed_chunks')"
+            )
+        )
+        return int(rows.get("live_chunks", 0)), int(rows.get("changed_chunks", 0))
+
     def work(self) -> dict[str, float]:
         """What the encoder was given since the catalog began: characters, and its seconds."""
         rows = self._connections.mine.execute(

@@ -106,6 +106,10 @@ class Runs:
                     (now, run_id),
                 )
 
+    def waits(self, run_id: str, reason: str, until: float | None) -> None:
+        """Why a waiting run does not begin yet, and until when (Unix seconds) where that is known."""
+        self._update(run_id, reason=reason, wait_until=until)
+
     def prepared(self, run_id: str, *, examples: int, sha256: str, report: Mapping[str, Any], changes: int) -> None:
         """The run's data is frozen: its examples, its hash, what was dropped, the change sequence it stands for."""
         self._update(run_id, examples=examples, data_sha256=sha256, data_report=dumped(report), changes=changes)

@@ -1,0 +1,105 @@
+"""What a run is told: the models that serve, limits and options, as they are when it begins."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Protocol
+
+from ragd.catalog.registry import Registry
+from ragd.config.schema import Config, TrainerSettings
+from ragd.domain.errors import RagdError
+from ragd.domain.learning import Data, Resources, Role, TrainerFacts
+from ragd.domain.training import PluginSource, Preparation, RunRequest
+from ragd.flow.generations import Generations
+from ragd.flow.route import Routes
+from ragd.flow.shelf import Shelf
+
+
+class Sources(Protocol):
+    """Where the code of plugins is."""
+
+    def source(self, plugin: str) -> PluginSource:
+        """Raises PluginRefused for one that is not used."""
+        ...
+
+
+class Requests:
+    """Builds the request and the preparation of a run. `model_folder` finds the folder of an encoder by its name."""
+
+    def __init__(
+        self,
+        config: Config,
+        plugins: Sources,
+        generations: Generations,
+        routes: Routes,
+        registry: Registry,
+        shelf: Shelf,
+        *,
+        models: Path,
+        model_folder: Callable[[str], Path],
+    ) -> None:
+        self._config, self._plugins = config, plugins
+        self._generations, self._routes = generations, routes
+        self._registry, self._shelf = registry, shelf
+        self._models, self._model_folder = models, model_folder
+
+    def request(self, run_id: str, facts: TrainerFacts, settings: TrainerSettings, seed: int) -> RunRequest:
+        """What the run's own process is told. Raises PluginRefused."""
+        learn = self._config.learn
+        spec = replace(self._generations.serving.spec, threads=learn.threads)
+        adapter = self._routes.current.adapter_id
+        return RunRequest(
+            id=run_id,
+            trainer=facts.name,
+            role=facts.role,
+            plugin=self._plugins.source(facts.plugin),
+            seed=seed,
+            resources=Resources(
+                threads=learn.threads,
+                memory_mb=settings.memory_mb or learn.memory_mb,
+                disk_mb=learn.disk_mb,
+                processes=learn.processes,
+                timeout_s=settings.timeout_s or learn.timeout_s,
+                device=learn.device,
+            ),
+            encoder=spec,
+            models=str(self._models),
+            model_folder=self._folder(facts.role),
+            adapter=str(self._shelf.folder(self._registry.model(adapter))) if adapter is not None else "",
+            settings=dict(settings.options),
+        )
+
+    def preparation(self, facts: TrainerFacts, on: str | None) -> Preparation:
+        """What ragd's own processes of the run are told; `on` stands for the configured files of examples."""
+        learn, gate = self._config.learn, self._config.gate
+        pairs, prompts = tuple(map(str, learn.pairs)), tuple(map(str, learn.prompts))
+        if on is not None:
+            pairs, prompts = ((), (on,)) if facts.needs.data is Data.PROMPTS else ((on,), ())
+        return Preparation(
+            state=str(self._config.state.absolute()),
+            needs=facts.needs,
+            pairs=pairs,
+            prompts=prompts,
+            has_journal=learn.journal and on is None,
+            heldout_share=gate.heldout_share,
+            metric=gate.metric,
+            nprobe=self._config.index.nprobe,
+        )
+
+    def _folder(self, role: Role) -> str:
+        """The folder of the model that serves in a role; "" where it has none, or none on this machine."""
+        if role is Role.GENERATOR:
+            champion = self._registry.champion(role)
+            if champion is not None and champion.model_id is not None:
+                return str(self._shelf.folder(self._registry.model(champion.model_id)))
+            configured = self._config.learn.generator
+            return str(Path(configured).expanduser().absolute()) if configured else ""
+        spec = self._generations.serving.spec
+        if spec.kind == "openai":
+            return ""
+        try:
+            return str(self._model_folder(spec.model))
+        except RagdError:
+            return ""
