@@ -144,12 +144,12 @@ def finish(
     of the model it sits on; its counts are added to `facts`."""
     folder = run.folder / "artifact"
     weights = list(model.parameters())
-    told = {
-        **facts,
+    told: dict[str, float | int | str] = {
         "trainable_weights": sum(weight.numel() for weight in weights if weight.requires_grad),
         "weights": sum(weight.numel() for weight in weights),
         "examples": len(batches.rows),
         "dropped_answers": batches.dropped,
+        **facts,
     }
     if is_full:
         save_model(model, opened.tokenizer, folder)
@@ -157,7 +157,7 @@ def finish(
         model.save_pretrained(str(folder))
         (folder / "README.md").unlink(missing_ok=True)  # a form to fill in, which nobody will
         write_json(folder / "base.json", {"base": str(opened.base)})
-    told["artifact_bytes"] = size_of(folder)
+    told["size_bytes"] = size_of(folder)
     write_json(folder / "report.json", told)
     return Artifact(folder, told)
 

@@ -158,7 +158,8 @@ def _quantized(run: Run, opened: Opened, batches: Batches, options: Options, bef
         shutil.rmtree(source)
     after = measured(model.eval(), batches, options.speed_tokens)
     run.progress(2, 3, loss=after.loss)
-    artifact = finish(run, opened, model, batches, is_full=True, facts=_facts(options, before, after))
+    facts = {**_facts(options, before, after), "trainable_weights": 0}
+    artifact = finish(run, opened, model, batches, is_full=True, facts=facts)
     run.progress(3, 3, loss=after.loss)
     return artifact
 

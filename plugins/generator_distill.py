@@ -44,7 +44,7 @@ class Options:
     `student` is the folder of a smaller model, all of whose weights are trained; "" is the generator that serves,
     under a LoRA of `rank`. `by` is `tokens` (KL), `texts`, or "" for what is possible. In KL `temperature` softens
     both sides, and `alpha` is its weight against the given answers. `answer_tokens` is the longest text of the
-    teacher, `parallel` and `timeout_s` are for an endpoint.
+    teacher, `parallel` and `timeout_s` are for an endpoint. `steps` above 0 replaces `epochs`.
     """
 
     teacher: str = ""
@@ -58,6 +58,7 @@ class Options:
     parallel: int = 4
     timeout_s: float = 60.0
     epochs: int = 3
+    steps: int = 0
     batch_size: int = 8
     accumulate: int = 1
     learning_rate: float = 0.0
@@ -147,7 +148,7 @@ def distillation(student: Any, teacher: Any, batch: dict[str, Any], *, temperatu
 
 def _trained(run: Run, student: Opened, guide: Any, batches: Batches, options: Options, device: str) -> Artifact:
     method = "full" if options.student else "lora"
-    steps = batches.steps_an_epoch * options.epochs
+    steps = options.steps or batches.steps_an_epoch * options.epochs
     learner = generator_lora.Options(method=method, rank=options.rank)
     model, started_from = generator_lora.adapted(student, learner, run.seed, steps)
     rate = options.learning_rate or generator_lora.RATES[method]

@@ -42,8 +42,9 @@ class Options:
     """`method` is one of RATES. `targets` names the layers to adapt, by commas; "" leaves it to the method.
 
     `rank` is of the low-rank and sparse methods, `alpha` scales (0: twice the rank), `virtual_tokens` is how many
-    tokens a learned prompt has. `learning_rate` 0 is the method's own. `max_tokens` is the longest row. With
-    `is_continued` an adapter that serves and is of the same kind is trained on, not begun anew.
+    tokens a learned prompt has. `steps` above 0 replaces `epochs`. `learning_rate` 0 is the method's own.
+    `max_tokens` is the longest row. With `is_continued` an adapter that serves and is of the same kind is trained on,
+    not begun anew.
     """
 
     method: str = "lora"
@@ -54,6 +55,7 @@ class Options:
     virtual_tokens: int = 20
     is_continued: bool = True
     epochs: int = 3
+    steps: int = 0
     batch_size: int = 8
     accumulate: int = 1
     learning_rate: float = 0.0
@@ -98,7 +100,7 @@ class GeneratorLora:
                 accumulate=options.accumulate,
                 seed=run.seed,
             )
-            steps = batches.steps_an_epoch * options.epochs
+            steps = options.steps or batches.steps_an_epoch * options.epochs
             model, started_from = adapted(opened, options, run.seed, steps)
             fitted = _fitted(run, model, batches, options, steps, device)
             facts: dict[str, float | int | str] = {
