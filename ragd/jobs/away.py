@@ -10,16 +10,16 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
-from ragd.domain.errors import BrokerUnavailable, PayloadInvalid, PluginRefused
-from ragd.domain.training import RunOutcome, RunPlaces, RunRequest
+from ragd.domain.errors import BrokerUnavailable, PayloadInvalid
+from ragd.domain.training import PluginSource, RunOutcome, RunPlaces, RunRequest
 from ragd.jobs.broker import Broker
 from ragd.jobs.queue import Queues, RunWantsFiles
 from ragd.jobs.transfer import MODEL_FOLDERS, folder_files, forget, is_safe, is_there, pull, push
+from ragd.jobs.trusted import trusted_here
 from ragd.learn.records import read_request, write_request
 
 _PATIENCE_S: Final = 120.0
 _LOOK_S: Final = 0.05
-_PLUGIN_HINT: Final = "copy it into the plugin folder of the worker's user, and `ragd plugins trust` it there"
 _KEPT_S: Final = 24 * 3600.0
 
 
@@ -59,6 +59,10 @@ class Away:
         write_request(places, self._moved(request, places, lacks))
         return places
 
+    def trusted(self, source: PluginSource) -> PluginSource:
+        """A plugin that Redis names, as this machine trusts it. Raises PluginRefused."""
+        return trusted_here(source, self._plugins, self._models.parent)
+
     def give_back(self, run_id: str, places: RunPlaces, outcome: RunOutcome) -> int:
         """Sends the log and the artefact, or the checkpoints where there is none; returns how many bytes."""
         made = places.folder / outcome.artifact if outcome.artifact else places.checkpoints
@@ -92,19 +96,13 @@ class Away:
     def _moved(self, request: RunRequest, places: RunPlaces, lacks: tuple[str, ...]) -> RunRequest:
         """The request with this machine's paths."""
         here = {name: str(places.folder / "models" / name) for name in lacks}
-        plugin = request.plugin
-        if plugin.source == "file":
-            if self._plugins is None:
-                raise PluginRefused(f"the plugin file {plugin.name} is not on this machine", hint=_PLUGIN_HINT)
-            # Never from a path that came through Redis: files run from the trusted folder only.
-            plugin = replace(plugin, path=str(self._plugins / Path(plugin.path).name))
         return replace(
             request,
             models=str(self._models),
             model_folder=here.get("model_folder", request.model_folder),
             adapter=here.get("adapter", request.adapter),
             encoder=replace(request.encoder, model=here.get("encoder", request.encoder.model)),
-            plugin=plugin,
+            plugin=self.trusted(request.plugin),
         )
 
     def _forget_old(self, run_id: str) -> None:

@@ -7,9 +7,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ragd.domain.errors import BrokerUnavailable, DiskFull, RagdError
+from ragd.domain.errors import BrokerUnavailable, DiskFull, PluginRefused, RagdError
 from ragd.domain.learning import Launcher, Tracker
-from ragd.domain.training import RunOutcome, RunPlaces
+from ragd.domain.training import PluginSource, RunOutcome, RunPlaces
 from ragd.hooks import manager
 from ragd.jobs.away import Away
 from ragd.jobs.following import Following
@@ -37,7 +37,7 @@ def open_site(settings: TrainSettings, away: Away) -> Site:
     """Where runs are started as the daemon says: a launcher that is not here fails the run, a tracker is left out."""
     if settings.launcher == LOCAL and not settings.trackers:
         return Site(away)
-    plugins = manager.load(settings.plugins or None)
+    plugins = manager.load(_trusted(settings.plugins, away) if settings.plugins else None)
     for problem in plugins.problems():
         _LOG.warning("plugin_not_used plugin=%s reason=%s", problem.plugin, problem.reason)
     trackers = {tracker.name: tracker for tracker in plugins.trackers()}
@@ -46,6 +46,16 @@ def open_site(settings: TrainSettings, away: Away) -> Site:
             _LOG.warning("tracker_missing tracker=%s", name)
     chosen = [trackers[name] for name in settings.trackers if name in trackers]
     return Site(away, choose(settings.launcher, plugins.launchers()), chosen)
+
+
+def _trusted(sources: Sequence[PluginSource], away: Away) -> list[PluginSource]:
+    found = []
+    for source in sources:
+        try:
+            found.append(away.trusted(source))
+        except PluginRefused as error:
+            _LOG.warning("plugin_not_used plugin=%s reason=%s hint=%s", source.name, error, error.hint)
+    return found
 
 
 def train_handlers(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -21,6 +20,7 @@ from ragd.domain.index import EmbeddingSpace, EncoderSpec
 from ragd.domain.learning import Resources
 from ragd.domain.training import RunOutcome, RunPlaces
 from ragd.domain.work import ReadLimits, SplitPolicy
+from ragd.hooks.trust import trust
 from ragd.jobs.broker import Broker
 from ragd.jobs.embedded import EmbeddedRedis
 from ragd.jobs.hold import Hold
@@ -310,9 +310,7 @@ def test_a_worker_with_another_disk_fetches_a_run_and_sends_back_what_it_made(
     places = make_run(yard.folder / "daemon" / "runs", chunks=32)
     files = RunFiles(yard.broker)
     yard.answers = lambda wanted: files.send(places, wanted.lacks)
-    config = yard.folder / "config" / "ragd" / "plugins"
-    config.mkdir(parents=True)
-    shutil.copy(PLUGIN, config)
+    trust(PLUGIN, yard.folder / "config" / "ragd" / "plugins", yard.folder / "elsewhere", taken=(), at=1.0)
     yard.queues.train("r1", "/nowhere/at/all/r1")
     yard.start("elsewhere", XDG_CONFIG_HOME=str(yard.folder / "config"))
     ended = yard.ends()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import shutil
 from pathlib import Path
 
 import pytest
@@ -10,6 +12,7 @@ from ragd.domain.errors import PayloadInvalid, PluginRefused
 from ragd.domain.index import EncoderSpec
 from ragd.domain.learning import Resources, Role
 from ragd.domain.training import PluginSource, RunOutcome, RunPlaces, RunRequest
+from ragd.hooks.trust import Pin, write_pin
 from ragd.jobs import transfer
 from ragd.jobs.away import Away
 from ragd.jobs.broker import FILES_PREFIX, Broker
@@ -18,6 +21,8 @@ from ragd.jobs.payload import decode, encode
 from ragd.jobs.queue import Queues, RunWantsFiles
 from ragd.jobs.transfer import Cargo, Carried, RunFiles, folder_files, is_safe, is_there, pull, push
 from ragd.learn.records import read_request, write_outcome, write_request
+
+DAEMONS = "y = 2\n"
 
 
 def test_files_arrive_as_they_were_in_parts(broker: Broker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -153,7 +158,9 @@ def test_the_id_of_a_run_is_no_path(run_id: str, broker: Broker, queues: Queues,
 def test_a_plugin_file_is_looked_for_in_the_workers_own_folder_only(
     broker: Broker, queues: Queues, tmp_path: Path
 ) -> None:
-    plugin = PluginSource("p", "file", str(tmp_path / "anywhere" / "p.py"), "0" * 64)
+    plugin = PluginSource(
+        "p", "file", str(tmp_path / "anywhere" / "p.py"), hashlib.sha256(DAEMONS.encode()).hexdigest()
+    )
     places = prepared(tmp_path / "daemon", plugin, tmp_path / "model")
 
     def daemon_answers() -> bool:
@@ -161,8 +168,23 @@ def test_a_plugin_file_is_looked_for_in_the_workers_own_folder_only(
             RunFiles(broker).send(places, wish.lacks)
         return False
 
-    with pytest.raises(PluginRefused, match="the plugin file p is not on this machine"):
-        Away(broker, queues, tmp_path / "one", tmp_path / "m", None).fetch("r1", daemon_answers)
-    fetched = Away(broker, queues, tmp_path / "two", tmp_path / "m", tmp_path / "plugins").fetch("r1", daemon_answers)
+    plugins = tmp_path / "plugins"
+    plugins.mkdir(mode=0o700)
+
+    def fetch() -> RunPlaces | None:
+        shutil.rmtree(tmp_path / "w", ignore_errors=True)
+        return Away(broker, queues, tmp_path / "w", tmp_path / "state" / "models", plugins).fetch("r1", daemon_answers)
+
+    with pytest.raises(PluginRefused, match=r"p\.py is not on this machine"):
+        fetch()
+    (plugins / "p.py").write_text("x = 1\n")
+    with pytest.raises(PluginRefused, match="not trusted yet"):
+        fetch()
+    write_pin(tmp_path / "state", Pin("p", hashlib.sha256(b"x = 1\n").hexdigest(), 1.0))
+    with pytest.raises(PluginRefused, match="is not the daemon's"):
+        fetch()
+    (plugins / "p.py").write_text(DAEMONS)
+    write_pin(tmp_path / "state", Pin("p", hashlib.sha256(DAEMONS.encode()).hexdigest(), 1.0))
+    fetched = fetch()
     assert fetched is not None
-    assert read_request(fetched).plugin.path == str(tmp_path / "plugins" / "p.py")
+    assert read_request(fetched).plugin.path == str(plugins / "p.py")
