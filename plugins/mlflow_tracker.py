@@ -16,7 +16,7 @@ from ragd.hooks.api import Tracker, hookimpl
 
 _STATES = {"trained": "FINISHED", "stopped": "KILLED"}
 _LONGEST = 6000  # characters of a parameter's or a tag's value
-_TAG = "ragd.run"
+_TAG = "ragd_run"
 
 
 class MlflowTracker:
@@ -34,13 +34,13 @@ class MlflowTracker:
         name = os.environ.get("MLFLOW_EXPERIMENT_NAME", "ragd")
         found = client.get_experiment_by_name(name)
         experiment = found.experiment_id if found else client.create_experiment(name)
-        before = client.search_runs([experiment], f"tags.`{_TAG}` = '{run_id}'", max_results=1)
+        before = client.search_runs([experiment], f"tags.{_TAG} = '{run_id}'", max_results=1)
         if before:
             self._runs[run_id] = before[0].info.run_id
             client.set_terminated(self._runs[run_id], "RUNNING")
             return
         run = client.create_run(
-            experiment, run_name=run_id, tags={_TAG: run_id, "ragd.trainer": str(facts.get("trainer"))}
+            experiment, run_name=run_id, tags={_TAG: run_id, "ragd_trainer": str(facts.get("trainer"))}
         )
         self._runs[run_id] = run.info.run_id
         for key, value in facts.items():
@@ -62,7 +62,7 @@ class MlflowTracker:
             if isinstance(value, int | float) and not isinstance(value, bool):
                 client.log_metric(mlflow_id, name, float(value))
             elif value:
-                client.set_tag(mlflow_id, f"ragd.{name}", str(value)[:_LONGEST])
+                client.set_tag(mlflow_id, f"ragd_{name}", str(value)[:_LONGEST])
         client.set_terminated(mlflow_id, _STATES.get(state, "FAILED"))
 
     def _opened(self) -> Any:
