@@ -6,18 +6,16 @@ artefact is looked at from outside, and the cost is known. Wherever a launcher s
 
 from __future__ import annotations
 
-import os
 import sys
 import time
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
 from ragd.domain.errors import RagdError
 from ragd.domain.training import RunOutcome, RunPlaces, RunRequest
-from ragd.flow.attempt import Attempt, with_costs
+from ragd.flow.attempt import Attempt, stand_back, with_costs
 from ragd.learn.records import (
     Attempts,
     Follower,
@@ -34,7 +32,7 @@ MOST_BARREN: Final = 5
 def main(arguments: Sequence[str]) -> int:
     """Runs until the outcome is written; returns 0 when the run trained, 3 when it stopped, 1 when it failed."""
     places = RunPlaces(Path(arguments[0]).absolute())
-    _stand_back()
+    stand_back()
     outcome = read_outcome(places)
     if outcome is None:
         outcome = attempt(places)
@@ -85,13 +83,6 @@ def _begun(places: RunPlaces, before: Attempts) -> Attempts:
         cpu_s=before.cpu_s + lost_s,
         noted_at=time.time(),
     )
-
-
-def _stand_back() -> None:
-    """A session of its own counts as one in Linux's groups of processes: as a whole it is as nice as its launcher."""
-    if os.getsid(0) == os.getpid():
-        with suppress(OSError):
-            Path("/proc/self/autogroup").write_text(str(os.nice(0)), encoding="ascii")
 
 
 if __name__ == "__main__":

@@ -26,6 +26,7 @@ from ragd.domain.learning import Artifact, Data, Snapshot, Trainer
 from ragd.domain.ports import Encoder
 from ragd.domain.training import RunOutcome, RunPlaces, RunRequest
 from ragd.embed.encoder import open_encoder
+from ragd.flow.attempt import stand_back
 from ragd.hooks import contain, manager
 from ragd.learn.records import read_request
 from ragd.learn.run import TrainerRun
@@ -39,6 +40,7 @@ _NO_MEMORY: Final = ("out of memory", "can't allocate memory", "cannot allocate 
 def main(arguments: Sequence[str]) -> int:
     """Trains once and tells how it went; returns the exit status 0 also when the plugin failed."""
     folder, pipe, parent = arguments
+    stand_back()
     places = RunPlaces(Path(folder))
     request = read_request(places)
     with os.fdopen(int(pipe), "w", encoding="utf-8") as told, places.progress.open("a", encoding="utf-8") as report:
