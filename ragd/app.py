@@ -120,9 +120,8 @@ def open_model(config: Config) -> Model:
 
     Raises ModelUnavailable, ModelMismatch, ConfigInvalid or DiskFull.
     """
-    places = Places(config.state)
     spec = encoder_spec(config)
-    encoder = open_encoder(replace(spec, threads=1), places.models, api_key=config.embed.api_key.get_secret_value())
+    encoder = encoder_opener(config)(replace(spec, threads=1))
     split = split_policy(config, spec, encoder.space.max_tokens)
     sandbox = Sandbox(read_limits(config), split)
     try:
@@ -138,19 +137,20 @@ def build(
     *,
     recheck: Callable[[int, bytes], None],
     progress: Callable[[int, int], None] | None = None,
+    opener: Callable[[EncoderSpec], Encoder] | None = None,
     clock: Callable[[], float] = time.time,
 ) -> App:
     """Opens the catalog and makes the index equal to it; `progress` hears (rows done, rows in all).
 
-    The state folder must be locked by the caller. Raises StateCorrupt, StateNewer, DiskFull.
+    `opener` opens the encoders of the registry, by default as the configured one is opened. The state
+    folder must be locked by the caller. Raises StateCorrupt, StateNewer, DiskFull.
     """
     places = Places(config.state)
     store = Store(config.state)
     tables = Tables.of(store, clock)
     reader = CatalogReader(config.state)
     tables.documents.reread(model.reader, str(read_limits(config)))
-    key = config.embed.api_key.get_secret_value()
-    shelf = Shelf(places.models, model.spec, model.encoder, lambda spec: open_encoder(spec, places.models, api_key=key))
+    shelf = Shelf(places.models, model.spec, model.encoder, opener or encoder_opener(config))
     index_of = restorer(places.generation, reader.replay, index_policy(config), progress)
     keep_previous_s = config.learn.keep_previous_s
     recovered = recover(tables, shelf, index_of, now=clock(), keep_previous_s=keep_previous_s)
@@ -209,6 +209,12 @@ def query_journal(
     )
     journal.remember(kept.vectors(serving.id, QUERIES_REMEMBERED), serving.space.fingerprint)
     return journal
+
+
+def encoder_opener(config: Config) -> Callable[[EncoderSpec], Encoder]:
+    """Opens the encoder of a specification, with this state folder's artefacts and the configured key."""
+    key = config.embed.api_key.get_secret_value()
+    return lambda spec: open_encoder(spec, Places(config.state).models, api_key=key)
 
 
 def configured_roots(config: Config) -> list[tuple[str, bytes]]:
@@ -281,8 +287,7 @@ def open_offline(config: Config) -> Offline:
         generation_id, space = serving
         folder = places.generation(generation_id)
         index = restore(folder, space, reader.replay, generation_id, index_policy(config)).generation
-        key = config.embed.api_key.get_secret_value()
-        opener = Opener(places.models, encoder_spec(config), lambda s: open_encoder(s, places.models, api_key=key))
+        opener = Opener(places.models, encoder_spec(config), encoder_opener(config))
         route = opener.route(reader.registry, generation_id, space, index, notes)
     answer = Answer(reader, Routes(route), search_settings(config), freshness(reader))
     return Offline(reader, route.generation, index if serving is not None else None, answer, tuple(notes))

@@ -130,7 +130,7 @@ class Promotions:
             self._nearly_since = None
         self._retire()
         self._refit.step()
-        owners = {self._tables.models.encoder_of(live.space.fingerprint) for live in self._generations.all}
+        owners = [self._tables.models.encoder_of(live.space.fingerprint) for live in self._generations.all]
         wanted = {model.id for model in owners if model is not None}
         if champion is not None and champion.model_id is not None:
             wanted.add(champion.model_id)
