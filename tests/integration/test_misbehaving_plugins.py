@@ -109,7 +109,7 @@ def place(places: Callable[[], Place]) -> Iterator[Place]:
 
 def p99_ms(place: Place, until: Callable[[], bool]) -> float:
     """The 99th percentile of what a search takes, asked one after another until it is time to end."""
-    took = []
+    took: list[float] = []
     while not until() or len(took) < 100:
         started = time.perf_counter()
         assert place.client.search(q=QUERIES[len(took) % len(QUERIES)])["hits"]
