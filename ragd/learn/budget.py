@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime, time, timedelta, tzinfo
 from statistics import median
 
-from ragd.config.schema import Budget
+from ragd.config.learning import Budget
 from ragd.domain.errors import ConfigInvalid
 from ragd.domain.learning import Cost
 

@@ -1,7 +1,7 @@
 """Which trainer goes now: the cheapest that may help; a dearer one only where the gate refused the cheaper. Pure.
 
-There are three ladders, by what a run can improve: the fit of the index; search, from query adapters to encoders; and
-the generator. Inside a ladder the rungs stand by what a run is thought to cost. A trigger that fires anywhere on a ladder
+There are three ladders, by what a run can improve: the index fit; search, from query adapters to encoders; and
+the generator. Inside a ladder rungs stand by what a run is thought to cost. A trigger that fires anywhere on a ladder
 starts it at its cheapest rung that is able to run (enabled, enough examples, warm and cooled down), whoever fired.
 
 An *episode* is what happened on like data: the same data hash, or less than a tenth of the examples and, for trainers

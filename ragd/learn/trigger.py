@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from ragd.config.schema import TrainerSettings
+from ragd.config.learning import TrainerSettings
 from ragd.domain.learning import Data, Decision, Observed, Reason, Role, TrainerFacts, Window
 
 GATES = ("enabled", "examples", "warmup", "cooldown")
