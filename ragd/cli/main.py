@@ -9,9 +9,11 @@ from typing import Annotated
 import typer
 
 from ragd.cli import config as config_command
+from ragd.cli import models, plugins, runs, triggers
 from ragd.cli.documents import documents
 from ragd.cli.edge import Edge
 from ragd.cli.failed import failed
+from ragd.cli.feedback import feedback
 from ragd.cli.options import ConfigFile, StateFolder
 from ragd.cli.receipts import receipts
 from ragd.cli.rescan import rescan
@@ -19,12 +21,16 @@ from ragd.cli.retry import retry
 from ragd.cli.run import run
 from ragd.cli.search import search
 from ragd.cli.session import Globals
+from ragd.cli.spend import spend
 from ragd.cli.status import status
+from ragd.cli.train import train
 from ragd.cli.verify import verify
 from ragd.cli.version import print_version, version
 from ragd.cli.worker import worker
 
-COMMANDS = (run, search, status, documents, receipts, failed, retry, rescan, verify, worker, version)
+COMMANDS = (run, search, feedback, status, documents, receipts, failed, retry, rescan, verify, train, spend)
+LAST_COMMANDS = (worker, version)
+GROUPS = {"triggers": triggers, "runs": runs, "models": models, "plugins": plugins, "config": config_command}
 
 
 def build() -> typer.Typer:
@@ -40,7 +46,10 @@ def build() -> typer.Typer:
     app.callback()(_globals)
     for command in COMMANDS:
         app.command()(command)
-    app.add_typer(config_command.build(), name="config")
+    for name, group in GROUPS.items():
+        app.add_typer(group.build(), name=name)
+    for last in LAST_COMMANDS:
+        app.command()(last)
     return app
 
 

@@ -11,6 +11,7 @@ from typing import Any, Protocol
 from ragd import __version__
 from ragd.app import App
 from ragd.daemon.errands import Errands
+from ragd.daemon.learning import DaemonLearning
 from ragd.domain.errors import NotFound, TimedOut
 from ragd.domain.search import Query
 from ragd.flow.offline import report_json
@@ -38,6 +39,7 @@ class DaemonBackend:
         self,
         app: App,
         errands: Errands,
+        learning: DaemonLearning,
         *,
         facts: Callable[[], dict[str, Any]],
         rescan: Rescan,
@@ -45,6 +47,7 @@ class DaemonBackend:
     ) -> None:
         self._app = app
         self._errands = errands
+        self.learning = learning
         self._facts = facts
         self._rescan = rescan
         self._is_planned = is_planned

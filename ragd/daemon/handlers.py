@@ -7,10 +7,13 @@ from collections.abc import Callable, Sequence
 
 from ragd.daemon.plans import Plans
 from ragd.domain.changes import Observation
+from ragd.domain.errors import NotFound, PayloadInvalid
 from ragd.domain.work import EmbedResult, ExtractResult
 from ragd.flow.dispatch import Dispatch
 from ragd.flow.ingest import Ingest
-from ragd.jobs.queue import Trouble
+from ragd.flow.training import Training
+from ragd.jobs.queue import RunEnded, RunProgress, RunWantsFiles, Trouble
+from ragd.jobs.transfer import RunFiles
 
 _LOG = logging.getLogger("ragd.daemon")
 
@@ -18,11 +21,21 @@ _LOG = logging.getLogger("ragd.daemon")
 class IndexJobs:
     """Hands each answer to the flow; a jobs.tasks.Commits. `encoder_problem` says why nothing is embedded."""
 
-    def __init__(self, ingest: Ingest, dispatch: Dispatch, plans: Plans, tick: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        ingest: Ingest,
+        dispatch: Dispatch,
+        plans: Plans,
+        tick: Callable[[], None],
+        training: Training,
+        run_files: RunFiles,
+    ) -> None:
         self._ingest = ingest
         self._dispatch = dispatch
         self._plans = plans
         self._tick = tick
+        self._training = training
+        self._run_files = run_files
         self.encoder_problem = ""
 
     def plan(self, root_id: int, observations: Sequence[Observation]) -> None:
@@ -45,13 +58,38 @@ class IndexJobs:
 
     def trouble(self, trouble: Trouble) -> None:
         """A batch was given up: an encoder that fails is left alone for a while, a file that kills is isolated."""
-        if trouble.queue == "embed" and not trouble.is_lost:
+        if trouble.queue == "train":
+            self._training.fail_open(trouble.batch_id, trouble.reason, trouble.hint)
+        elif trouble.queue == "embed" and not trouble.is_lost:
             pause_s = self._dispatch.embed_failed(trouble.batch_id)
             self.encoder_problem = f"{trouble.reason} ({trouble.hint})" if trouble.hint else trouble.reason
             _LOG.warning("embedding_waits seconds=%g reason=%s", pause_s, trouble.reason)
         else:
             self._dispatch.lost(trouble.batch_id)
             self._dispatch.step()
+
+    def run_progress(self, progress: RunProgress) -> None:
+        """A run got on."""
+        try:
+            self._training.progress(progress.run_id, progress.done, progress.total, progress.metrics)
+        except NotFound as error:
+            _LOG.info("strange_run reason=%s", error)
+
+    def run_ended(self, ended: RunEnded) -> None:
+        """A run trained, stopped or failed; what a worker elsewhere made is fetched first."""
+        try:
+            if ended.is_remote:
+                self._run_files.receive(ended.run_id, self._training.places(ended.run_id))
+            self._training.trained(ended.run_id, ended.outcome)
+        except NotFound as error:
+            _LOG.info("strange_run reason=%s", error)
+        except PayloadInvalid as error:
+            self._training.fail_open(ended.run_id, f"what came back of it cannot be used: {error}", error.hint)
+
+    def run_wants_files(self, wanted: RunWantsFiles) -> None:
+        """A worker elsewhere lacks a run's files."""
+        sent_bytes = self._run_files.send(self._training.places(wanted.run_id), wanted.lacks)
+        _LOG.info("run_sent run=%s bytes=%d", wanted.run_id, sent_bytes)
 
     def tick(self) -> None:
         """Time for periodic work."""

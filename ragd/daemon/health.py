@@ -7,6 +7,7 @@ from typing import Any
 
 from ragd.app import App
 from ragd.daemon.handlers import IndexJobs
+from ragd.daemon.model_side import ModelSide
 from ragd.daemon.plans import Plans
 from ragd.daemon.supervisor import Supervisor
 from ragd.daemon.upkeep import Upkeep
@@ -33,12 +34,13 @@ class Health:
     jobs: IndexJobs
     plans: Plans
     is_redis_ours: bool
+    model_side: ModelSide
     missing: tuple[str, ...] = ()
 
     def facts(self) -> dict[str, Any]:
         """`queues`, `workers`, `watch`, `redis`, `progress` and `reasons` of the status."""
         roots = self.watcher.progress()
-        reasons = [*self.missing, *self._root_reasons(roots), *self.upkeep.reasons]
+        reasons = [*self.missing, *self._root_reasons(roots), *self.upkeep.reasons, *self.model_side.reasons]
         if self.jobs.encoder_problem:
             reasons.append(f"nothing is embedded: {self.jobs.encoder_problem}")
         redis, queues, crew = self._broker_facts(reasons)

@@ -40,11 +40,18 @@ class Improving(Protocol):
 
     def resume(self, run_id: str) -> None: ...
 
+    def prepare(self, model_id: int) -> None:
+        """Opens what a promotion needs; from any thread."""
+        ...
+
     def promote(self, model_id: int, *, forced: bool) -> None: ...
 
     def rollback(self, role: Role) -> None: ...
 
-    def prune(self, keep: int) -> tuple[list[str], int]: ...
+    @property
+    def prune(self) -> Callable[[int], tuple[list[str], int]]:
+        """Removes the files of models but the newest so many of each trainer; their names, and bytes."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,6 +157,7 @@ class DaemonLearning:
                 + str(found["scores"].get("gate", {}).get("sentence", "it was never measured")),
                 hint="see `ragd models show`; promote it all the same with --force",
             )
+        self.improving.prepare(int(found["id"]))
         self.errands.ask(lambda: self.improving.promote(int(found["id"]), forced=verdict != Verdict.PASSED))
         return self._champion(str(found["role"]))
 

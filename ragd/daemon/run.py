@@ -20,10 +20,11 @@ from ragd.daemon.crew import Crew
 from ragd.daemon.errands import Errands
 from ragd.daemon.handlers import IndexJobs
 from ragd.daemon.health import Health, platform_lacks
+from ragd.daemon.model_side import ModelSide
 from ragd.daemon.plans import Plans
 from ragd.daemon.progress import Count, Progress
 from ragd.daemon.sdnotify import Notifier
-from ragd.daemon.supervisor import Supervisor, worker_command
+from ragd.daemon.supervisor import Supervisor, worker_command, worker_counts
 from ragd.daemon.upkeep import Upkeep
 from ragd.disk.lock import StateLock
 from ragd.domain.changes import Observation
@@ -35,8 +36,9 @@ from ragd.jobs.loop import run_worker
 from ragd.jobs.queue import Queues
 from ragd.jobs.reclaim import Reclaimer
 from ragd.jobs.roll import workers
-from ragd.jobs.settings import WorkerModel, WorkerSettings, publish
+from ragd.jobs.settings import TrainSettings, WorkerModel, WorkerSettings, publish
 from ragd.jobs.tasks import index_handlers
+from ragd.jobs.transfer import RunFiles
 from ragd.watch.ignore import IgnoreSettings
 from ragd.watch.rooted import WatchSettings
 from ragd.watch.roots import WatchedRoot
@@ -95,13 +97,23 @@ class Daemon:
         self.errands = Errands(self._queue_tick)
         self.upkeep = Upkeep(self.app, is_alive=self.queues.is_alive, embed_workers=self._embed_workers)
         self.plans = Plans()
-        self.jobs = IndexJobs(self.app.ingest, self.app.dispatch, self.plans, self._tick)
+        environment = self._worker_environment(log_level)
+        self.model_side = ModelSide(self.app, self.queues, self.errands, environment)
+        stack.callback(self.model_side.close)
+        self.jobs = IndexJobs(
+            self.app.ingest,
+            self.app.dispatch,
+            self.plans,
+            self._tick,
+            self.model_side.training,
+            RunFiles(self.broker),
+        )
         self.supervisor = Supervisor(
-            {"extract": config.workers.extract, "embed": config.workers.embed},
+            worker_counts(config),
             worker_command(),
             Reclaimer(self.broker, self.queues),
             server=self._redis,
-            environment=self._worker_environment(log_level),
+            environment=environment,
         )
         self.health = Health(
             self.app,
@@ -113,6 +125,7 @@ class Daemon:
             self.jobs,
             self.plans,
             self._redis is not None,
+            self.model_side,
             platform_lacks(sys.platform),
         )
 
@@ -122,6 +135,7 @@ class Daemon:
         backend = DaemonBackend(
             self.app,
             self.errands,
+            self.model_side.learning,
             facts=self.health.facts,
             rescan=self.watcher.rescan,
             is_planned=self._is_planned,
@@ -146,6 +160,7 @@ class Daemon:
         watching = threading.Thread(target=self._watch, name="watch", daemon=True)
         with ExitStack() as stack:
             stack.callback(self.upkeep.finish)
+            self.model_side.start()
             server.start()
             stack.callback(server.stop)
             crew.start()
@@ -175,6 +190,7 @@ class Daemon:
         self.plans.tick_done()
         self.errands.run()
         self.upkeep.step()
+        self.model_side.step()
 
     def _is_planned(self) -> bool:
         is_heard = any(root.waiting for root in self.watcher.progress()) or self.watcher.untold
@@ -188,7 +204,9 @@ class Daemon:
     def _worker_settings(self) -> WorkerSettings:
         models = tuple(WorkerModel(live.spec, live.space) for live in self.app.generations.all)
         limits = construct.read_limits(self.config)
-        return WorkerSettings(limits, self.app.model.split, models, self.config.workers.nice)
+        learn = self.config.learn
+        train = TrainSettings(learn.launcher, learn.trackers, self.model_side.sources())
+        return WorkerSettings(limits, self.app.model.split, models, self.config.workers.nice, train)
 
     def _announce(self) -> None:
         # Before work for a new model goes out; where Redis is away now, the crew makes up for it.

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
+from ragd.config.schema import Config
 from ragd.domain.errors import BrokerUnavailable, RagdError
 from ragd.jobs.launch import bound_to_this_process
 
@@ -216,6 +217,12 @@ class Supervisor:
         state = "running" if is_running else "stopped" if self._is_stopping else "waiting"
         wait_s = 0.0 if is_running else max(0.0, child.start_after - now)
         return ChildFacts(child.kind, pid if is_running else None, state, child.deaths, wait_s, child.last_end)
+
+
+def worker_counts(config: Config) -> dict[str, int]:
+    """How many workers of each kind the daemon starts."""
+    train = config.learn.workers if config.learn.enabled else 0
+    return {"extract": config.workers.extract, "embed": config.workers.embed, "train": train}
 
 
 def worker_command(*options: str) -> Callable[[str], Sequence[str]]:

@@ -180,6 +180,11 @@ class Training:
         _LOG.warning("run_failed run=%s reason=%s", run_id, reason)
         self._end(run_id, RunState.FAILED, reason, hint)
 
+    def fail_open(self, run_id: str, reason: str, hint: str) -> None:
+        """Ends a run that somebody else gave up, unless it has ended already. Raises NotFound."""
+        if self._rows.named(run_id)["state"] in (RunState.QUEUED, RunState.RUNNING):
+            self.fail(run_id, reason, hint)
+
     def forget(self, run_ids: Sequence[str]) -> None:
         """Removes the folders of runs that are no longer kept."""
         for run_id in run_ids:

@@ -1,0 +1,273 @@
+"""The way of a model, readable top to bottom: observe, decide, climb, pay, train, judge, promote.
+
+Everything here runs in the daemon's main thread and is quick; what takes time happens in children and workers.
+"""
+
+from __future__ import annotations
+
+import logging
+import secrets
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from queue import Empty, SimpleQueue
+from typing import Any
+
+from ragd.catalog.decisions import Decisions
+from ragd.catalog.learning import Learning
+from ragd.catalog.runs import Runs
+from ragd.catalog.spend import Spend
+from ragd.config.schema import Config
+from ragd.domain.errors import BadRequest, Busy, RagdError
+from ragd.domain.learning import Cost, Event, EventKind, Role, RunState
+from ragd.flow.candidates import Candidate, Candidates
+from ragd.flow.judging import Judged
+from ragd.flow.observation import Observation
+from ragd.flow.promote import Promotions
+from ragd.flow.purse import Purse
+from ragd.flow.requests import Requests
+from ragd.flow.training import ChoreEnd, Training
+
+_LOG = logging.getLogger("ragd.learn")
+_DECIDE_S = 5.0
+_UNDER_WAY = (RunState.QUEUED, RunState.RUNNING, RunState.EVALUATING)
+
+
+@dataclass(frozen=True, slots=True)
+class Tables:
+    """The catalog as the way of a model writes it, and its reading side."""
+
+    runs: Runs
+    spend: Spend
+    decisions: Decisions
+    rows: Learning
+
+
+class Improve:
+    """Decides when training pays and sees it through. `step` is called every tick; the rest is what a person asks.
+
+    `chores` tells which children ended, `tell` passes an event on to plugins, `changes` counts every change there was.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        tables: Tables,
+        candidates: Candidates,
+        requests: Requests,
+        training: Training,
+        promotions: Promotions,
+        observation: Observation,
+        *,
+        chores: Callable[[], list[ChoreEnd]],
+        tell: Callable[[Event], None],
+        changes: Callable[[], int],
+        prune: Callable[[int], tuple[list[str], int]],
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._config, self._tables = config, tables
+        self._candidates, self._requests = candidates, requests
+        self._training, self._promotions, self._observation = training, promotions, observation
+        self._chores, self._tell, self._changes, self._clock = chores, tell, changes, clock
+        self.prune = prune
+        self._purse = Purse(config, tables.rows)
+        self._due = 0.0
+        self._indexed = changes()
+        self._ready: SimpleQueue[tuple[int, RagdError | None]] = SimpleQueue()
+
+    def step(self) -> None:
+        """One turn: what ended goes on; now and then what came in is looked at, and decided upon."""
+        for end in self._chores():
+            self._training.chore_ended(end)
+        self._promote_ready()
+        now = self._clock()
+        if now < self._due:
+            return
+        self._due = now + _DECIDE_S
+        self._take_windows()
+        self._tell_indexed()
+        self._training.step()
+        if self._config.learn.enabled:
+            self._take_up(now)
+            self._decide()
+
+    # What a person asks.
+
+    def standings(self) -> list[dict[str, Any]]:
+        """Every trainer with its decision, for people."""
+        return [_told(candidate) for candidate in self._candidates.all()]
+
+    def explained(self, trainer: str) -> dict[str, Any]:
+        """One trainer's decision with the ladder. Raises NotFound."""
+        candidate = self._candidates.one(trainer)
+        ladders = self._purse.ladders(self._candidates.all(), self._changes(), self._clock())
+        ladder = next(each for each in ladders if any(rung.trainer == trainer for rung in each.rungs))
+        rungs = [{**asdict(rung), "stand": str(rung.stand)} for rung in ladder.rungs]
+        return {**_told(candidate), "ladder": rungs, "ladder_name": ladder.name, "because": ladder.because}
+
+    def request(self, trainer: str, *, on: str | None, cause: str) -> str:
+        """A run by hand; it waits for the budget and for the run under way like any other. Returns its id.
+
+        Raises NotFound, BadRequest where training is switched off, Busy while a run of this trainer has not ended.
+        """
+        candidate = self._candidates.one(trainer)
+        if not self._config.learn.enabled:
+            raise BadRequest("training is switched off", hint="set learn.enabled = true and start the daemon again")
+        waiting = [run["id"] for run in self._tables.rows.runs.open() if run["trainer"] == trainer]
+        if waiting:
+            raise Busy(f"a run of {trainer} has not ended: {waiting[0]}", hint=f"`ragd runs show {waiting[0]}`")
+        run_id = self._begin(candidate, cause, on)
+        self._take_up(self._clock())
+        return run_id
+
+    def stop(self, run_id: str) -> None:
+        """Asks a run to stop."""
+        self._training.stop(run_id)
+
+    def resume(self, run_id: str) -> None:
+        """Takes a run up again."""
+        self._training.resume(run_id)
+
+    def prepare(self, model_id: int) -> None:
+        """Opens what a promotion needs; takes seconds for an encoder. Any thread."""
+        self._promotions.prepare(model_id)
+
+    def promote(self, model_id: int, *, forced: bool) -> None:
+        """Puts a model live."""
+        champion = self._promotions.promote(model_id, forced=forced)
+        self._observation.renew()
+        self._say(EventKind.PROMOTED, role=str(champion.role), model=model_id, stage=champion.stage, forced=forced)
+
+    def rollback(self, role: Role) -> None:
+        """Puts back what served before."""
+        champion = self._promotions.roll_back(role)
+        self._say(EventKind.ROLLED_BACK, role=str(role), model=champion.model_id, stage=champion.stage)
+
+    # What its own parts tell.
+
+    def judged(self, judged: Judged) -> None:
+        """A run was measured."""
+        report = judged.report
+        self._observation.renew()
+        facts = {"run": judged.run_id, "model": judged.model_id, "verdict": report.verdict.value}
+        self._say(EventKind.TRAINED, **facts, gain=report.gain, p_value=report.p_value)
+
+    def won(self, judged: Judged) -> None:
+        """A challenger passed: it is opened in a thread of its own, and goes live in the next step."""
+
+        def open_it() -> None:
+            try:
+                self._promotions.prepare(judged.model_id)
+            except RagdError as error:
+                self._ready.put((judged.model_id, error))
+            else:
+                self._ready.put((judged.model_id, None))
+
+        threading.Thread(target=open_it, name="open-model", daemon=True).start()
+
+    def ended(self, run_id: str, state: RunState) -> None:
+        """A run ended without a result."""
+        self._say(EventKind.TRAINED, run=run_id, verdict=str(state))
+
+    def _promote_ready(self) -> None:
+        while True:
+            try:
+                model_id, problem = self._ready.get_nowait()
+            except Empty:
+                return
+            try:
+                if problem is not None:
+                    raise problem
+                self.promote(model_id, forced=False)
+            except RagdError as error:
+                _LOG.error("not_promoted model=%d reason=%s hint=%s", model_id, error, error.hint)
+
+    def _take_windows(self) -> None:
+        windows, cost_s = self._observation.collect()
+        for window in windows:
+            self._tables.decisions.add_window(window)
+        self._tables.spend.charge("observe", Cost(cost_s))
+
+    def _tell_indexed(self) -> None:
+        changes = self._changes()
+        if changes != self._indexed:
+            self._say(EventKind.INDEXED, chunks_changed=changes - self._indexed)
+            self._indexed = changes
+
+    def _decide(self) -> None:
+        candidates = self._candidates.all()
+        for candidate in candidates:
+            self._tables.decisions.record(candidate.decision, candidate.observed)
+            if not candidate.decision.fires:
+                self._candidates.settle(candidate)
+        if self._tables.rows.runs.open():
+            return
+        ladder = next(
+            (each for each in self._purse.ladders(candidates, self._changes(), self._clock()) if each.chosen), None
+        )
+        if ladder is None:
+            return
+        by_name = {candidate.facts.name: candidate for candidate in candidates}
+        self._candidates.settle(by_name[ladder.because])
+        self._begin(by_name[ladder.chosen], "trigger", None, because=by_name[ladder.because])
+        self._take_up(self._clock())
+
+    def _begin(self, candidate: Candidate, cause: str, on: str | None, because: Candidate | None = None) -> str:
+        decision, observed = (because or candidate).decision, candidate.observed
+        told = {"options": dict(candidate.settings.options), "available": observed.examples, "on": on}
+        run_id = self._tables.runs.begin(
+            candidate.facts.name,
+            candidate.facts.role,
+            cause=cause,
+            seed=secrets.randbelow(2**31),
+            reasons=decision.reasons,
+            settings=told,
+            changes=self._changes(),
+        )
+        self._tables.decisions.record(candidate.decision, observed, run_id)
+        _LOG.info("run_wanted run=%s cause=%s", run_id, cause)
+        self._say(EventKind.TRIGGERED, run=run_id, trainer=candidate.facts.name, cause=cause)
+        return run_id
+
+    def _take_up(self, now: float) -> None:
+        """The oldest waiting run begins when no other is under way and the budget has room for it."""
+        runs = self._tables.rows.runs.open()
+        waiting = next((run for run in runs if run["state"] == RunState.WAITING), None)
+        if waiting is None:
+            return
+        busy = next((run["id"] for run in runs if run["state"] in _UNDER_WAY), None)
+        if busy is not None:
+            self._tables.runs.waits(waiting["id"], f"waits for {busy} to end", None)
+            return
+        try:
+            candidate = self._candidates.one(waiting["trainer"])
+            held = self._purse.held(candidate.estimate, now)
+            if held is not None:
+                self._tables.runs.waits(waiting["id"], held.why, held.until)
+                return
+            self._tables.runs.reserve(waiting["id"], candidate.estimate)
+            request = self._requests.request(waiting["id"], candidate.facts, candidate.settings, int(waiting["seed"]))
+            self._training.begin(request, self._requests.preparation(candidate.facts, waiting["settings"].get("on")))
+        except RagdError as error:
+            self._training.fail(waiting["id"], str(error), error.hint)
+
+    def _say(self, kind: EventKind, **facts: Any) -> None:
+        self._tell(Event(kind, self._clock(), facts))
+
+
+def _told(candidate: Candidate) -> dict[str, Any]:
+    facts, decision = candidate.facts, candidate.decision
+    return {
+        "trainer": facts.name,
+        "role": str(facts.role),
+        "plugin": facts.plugin,
+        "source": candidate.plugin.source,
+        "needs": {"data": str(facts.needs.data), "least": facts.needs.least},
+        "examples": candidate.observed.examples,
+        "fires": decision.fires,
+        "reasons": [asdict(reason) for reason in decision.reasons],
+        "wait_until": decision.wait_until,
+        "last_run_at": candidate.observed.last_run_at,
+        "estimate": asdict(candidate.estimate),
+    }
