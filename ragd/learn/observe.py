@@ -8,7 +8,7 @@ fair sample of the older ones. One thread may use an observer.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -17,7 +17,6 @@ from ragd.domain.index import HalfVectors, Vectors
 from ragd.domain.learning import Window
 from ragd.learn.drift import Reference, calibrated, look
 
-WINDOW_ROWS: Mapping[str, int] = {"documents": 200, "queries": 100}
 _PROVING_WINDOWS = 2  # windows before the newest that may take part in the test
 
 
@@ -25,7 +24,7 @@ _PROVING_WINDOWS = 2  # windows before the newest that may take part in the test
 class Lens:
     """How an observer looks: rows of a window (50 to 400 were tried), windows to warm up with, the most it keeps."""
 
-    size: int = 200
+    size: int = 100
     warmup: int = 8
     most: int = 16
 
@@ -68,7 +67,7 @@ class Observer:
         clock: Callable[[], float] = time.thread_time,
     ) -> None:
         self.kind, self.space, self.dimension, self.seed = kind, space, dimension, seed
-        self.lens = lens or Lens(size=WINDOW_ROWS.get(kind, 200))
+        self.lens = lens or Lens()
         self.memory = memory or Memory(np.empty((0, dimension), np.float16))
         self._clock = clock
         self._reference: Reference | None = None
