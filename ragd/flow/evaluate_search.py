@@ -213,6 +213,9 @@ def _map(
         return {"kind": "none", "reason": f"fewer than {LEAST_CHUNKS} chunks"}
     fitted = fit_map(new.documents, old.documents, seed=seed)
     save_transform(places.folder / "map", fitted.form, **fitted.tensors)
+    # Where it leads is said in it: what serves may be another space when the model is promoted.
+    led = {"form": fitted.form, "space": read_manifest(places.data).facts["fingerprint"]}
+    (places.folder / "map" / "transform.json").write_text(json.dumps(led) + "\n", "utf-8")
     mapped = apply(fitted.tensors, new.queries)
     through = _measured(Side(mapped, old.documents), ground.board, held, (metric,))[metric]
     return {
