@@ -12,9 +12,10 @@ Cranfield's aeronautics (both English, both technical), and Cranfield for any ot
 
 `false_alarm_rate` is the share of windows without drift that were called drift; `false_firing_rate` the share of
 three such windows in a row that would have fired a trigger (two of three). `noticed_rate` is the share of repeats in
-which any of the three mixed windows was called drift, `fired_rate` that in which two were, `after_renewal_rate` the share of
-further mixed windows that are still called drift once the reference was renewed. Costs are measured in the run, on one
-thread: all looks and calibrations against embedding chunks of the collection. The last line is one JSON object.
+which any of the three mixed windows was called drift, `fired_rate` that in which two were, `after_renewal_rate` the
+share of further mixed windows that are still called drift once the reference was renewed. Costs are CPU seconds
+measured in the run, on one thread: all looks and calibrations against embedding chunks of the collection. The last
+line is one JSON object.
 """
 
 from __future__ import annotations
