@@ -28,7 +28,7 @@ FLAGS = types.MappingProxyType(
 )
 COLLECTIONS = "collections"
 TRAINERS = "trainers"
-KNOWN_VARIABLES = frozenset({"RAGD_CONFIG"})
+KNOWN_VARIABLES = frozenset({"RAGD_CONFIG", "RAGD_TEACHER_KEY"})  # the key of learn.teacher stands in no file
 TEST_PREFIX = "RAGD_TEST_"
 PREFIX = "RAGD_"
 

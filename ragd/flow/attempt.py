@@ -43,10 +43,11 @@ def environment(request: RunRequest, places: RunPlaces, inherited: Mapping[str, 
     """The environment of the trainer's process: its threads, its seed, no network hubs, caches in its own folder.
 
     Nothing of ragd's own is passed on (the address of Redis may hold a password), but the key of an encoder's
-    endpoint when the run's encoder is one.
+    endpoint when the run's encoder is one, and that of a teacher's (`RAGD_TEACHER_KEY`) when an option is an address.
     """
     kept = {name: value for name, value in inherited.items() if not name.startswith("RAGD_")}
-    key = inherited.get("RAGD_EMBED__API_KEY", "")
+    key, teacher_key = inherited.get("RAGD_EMBED__API_KEY", ""), inherited.get("RAGD_TEACHER_KEY", "")
+    has_address = any("://" in str(value) for value in request.settings.values())
     given = {
         "OPENBLAS_NUM_THREADS": "1",  # it starts its threads when it is imported, and confining must come before
         "PYTHONHASHSEED": str(request.seed % 2**32),
@@ -55,6 +56,7 @@ def environment(request: RunRequest, places: RunPlaces, inherited: Mapping[str, 
         "TRANSFORMERS_OFFLINE": "1",
         "HF_DATASETS_OFFLINE": "1",
         **({"RAGD_EMBED__API_KEY": key} if key and request.encoder.kind == "openai" else {}),
+        **({"RAGD_TEACHER_KEY": teacher_key} if teacher_key and has_address else {}),
         **({} if request.resources.device == "cuda" else {"CUDA_VISIBLE_DEVICES": ""}),
     }
     return contain.environment(places.work, request.resources, kept) | given

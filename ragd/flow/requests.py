@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Final, Protocol
 
 from ragd.catalog.registry import Registry
 from ragd.config.schema import Config, TrainerSettings
@@ -15,6 +15,8 @@ from ragd.domain.training import PluginSource, Preparation, RunRequest
 from ragd.flow.generations import Generations
 from ragd.flow.route import Routes
 from ragd.flow.shelf import Shelf
+
+TAUGHT: Final = "generator_distill"  # the trainer that `learn.teacher` is for
 
 
 class Sources(Protocol):
@@ -68,8 +70,13 @@ class Requests:
             models=str(self._models),
             model_folder=self._folder(facts.role),
             adapter=str(self._shelf.folder(self._registry.model(adapter))) if adapter is not None else "",
-            settings=dict(settings.options),
+            settings=self._options(facts, settings),
         )
+
+    def _options(self, facts: TrainerFacts, settings: TrainerSettings) -> dict[str, Any]:
+        """The trainer's options; the teacher of the configuration is the default of the trainer that wants one."""
+        teacher = {"teacher": self._config.learn.teacher} if self._config.learn.teacher else {}
+        return {**(teacher if facts.name == TAUGHT else {}), **settings.options}
 
     def preparation(self, facts: TrainerFacts, on: str | None) -> Preparation:
         """What ragd's own processes of the run are told; `on` stands for the configured files of examples."""
