@@ -101,7 +101,7 @@ class ModelSide:
             self.observation,
             chores=self._chores.step,
             tell=self.hosts.tell,
-            changes=lambda: self._corpus().changes,
+            corpus=self._corpus,
             prune=self._prune,
             clock=clock,
         )
@@ -184,8 +184,9 @@ class ModelSide:
         )
 
     def _corpus(self) -> Corpus:
-        live_chunks, changes = self._app.reader.overview.change_counts()
-        return Corpus(live_chunks, changes, self._app.index.facts().centroid_cosine)
+        overview = self._app.reader.overview
+        live_chunks, changes = overview.change_counts()
+        return Corpus(live_chunks, overview.waiting()[1], changes, self._app.index.facts().centroid_cosine)
 
     def _space_of(self, folder: Path) -> EmbeddingSpace:
         return space_of(stored_spec(folder, self._app.model.spec), self._app.places.models)

@@ -29,9 +29,13 @@ class PluginList(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Corpus:
-    """What is indexed now: live chunks, every change there ever was, and the fit of the index (None: none)."""
+    """What is indexed now: live chunks and those without a vector, every change there ever was, the fit of the index.
+
+    `centroid_cosine` is None for an index that is not fitted.
+    """
 
     live_chunks: int
+    waiting_chunks: int
     changes: int
     centroid_cosine: float | None
 

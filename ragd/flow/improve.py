@@ -21,7 +21,7 @@ from ragd.catalog.spend import Spend
 from ragd.config.schema import Config
 from ragd.domain.errors import BadRequest, Busy, RagdError
 from ragd.domain.learning import Cost, Event, EventKind, Role, RunState
-from ragd.flow.candidates import Candidate, Candidates
+from ragd.flow.candidates import Candidate, Candidates, Corpus
 from ragd.flow.judging import Judged
 from ragd.flow.observation import Observation
 from ragd.flow.promote import Promotions
@@ -31,6 +31,7 @@ from ragd.flow.training import ChoreEnd, Training
 
 _LOG = logging.getLogger("ragd.learn")
 _DECIDE_S = 5.0
+_FEW_CHUNKS, _FEW_SHARE = 64, 0.02  # no trigger begins a run while more chunks than these wait for their vectors
 _UNDER_WAY = (RunState.QUEUED, RunState.RUNNING, RunState.EVALUATING)
 
 
@@ -47,7 +48,7 @@ class Tables:
 class Improve:
     """Decides when training pays and sees it through. `step` is called every tick; the rest is what a person asks.
 
-    `chores` tells which children ended, `tell` passes an event on to plugins, `changes` counts every change there was.
+    `chores` tells which children ended, `tell` passes an event on to plugins, `corpus` counts.
     """
 
     def __init__(
@@ -62,18 +63,18 @@ class Improve:
         *,
         chores: Callable[[], list[ChoreEnd]],
         tell: Callable[[Event], None],
-        changes: Callable[[], int],
+        corpus: Callable[[], Corpus],
         prune: Callable[[int], tuple[list[str], int]],
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._config, self._tables = config, tables
         self._candidates, self._requests = candidates, requests
         self._training, self._promotions, self._observation = training, promotions, observation
-        self._chores, self._tell, self._changes, self._clock = chores, tell, changes, clock
+        self._chores, self._tell, self._corpus, self._clock = chores, tell, corpus, clock
         self.prune = prune
         self._purse = Purse(config, tables.rows)
         self._due = 0.0
-        self._indexed = changes()
+        self._indexed = corpus().changes
         self._ready: SimpleQueue[tuple[int, RagdError | None]] = SimpleQueue()
 
     def step(self) -> None:
@@ -101,7 +102,7 @@ class Improve:
     def explained(self, trainer: str) -> dict[str, Any]:
         """One trainer's decision with the ladder. Raises NotFound."""
         candidate = self._candidates.one(trainer)
-        ladders = self._purse.ladders(self._candidates.all(), self._changes(), self._clock())
+        ladders = self._purse.ladders(self._candidates.all(), self._corpus().changes, self._clock())
         ladder = next(each for each in ladders if any(rung.trainer == trainer for rung in each.rungs))
         rungs = [{**asdict(rung), "stand": str(rung.stand)} for rung in ladder.rungs]
         return {**_told(candidate), "ladder": rungs, "ladder_name": ladder.name, "because": ladder.because}
@@ -190,7 +191,7 @@ class Improve:
         self._tables.spend.charge("observe", Cost(cost_s))
 
     def _tell_indexed(self) -> None:
-        changes = self._changes()
+        changes = self._corpus().changes
         if changes != self._indexed:
             self._say(EventKind.INDEXED, chunks_changed=changes - self._indexed)
             self._indexed = changes
@@ -203,9 +204,8 @@ class Improve:
                 self._candidates.settle(candidate)
         if self._tables.rows.runs.open():
             return
-        ladder = next(
-            (each for each in self._purse.ladders(candidates, self._changes(), self._clock()) if each.chosen), None
-        )
+        ladders = self._purse.ladders(candidates, corpus.changes, self._clock())
+        ladder = next((each for each in ladders if each.chosen), None)
         if ladder is None:
             return
         by_name = {candidate.facts.name: candidate for candidate in candidates}
@@ -223,7 +223,7 @@ class Improve:
             seed=secrets.randbelow(2**31),
             reasons=decision.reasons,
             settings=told,
-            changes=self._changes(),
+            changes=self._corpus().changes,
         )
         self._tables.decisions.record(candidate.decision, observed, run_id)
         _LOG.info("run_wanted run=%s cause=%s", run_id, cause)
