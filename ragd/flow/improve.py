@@ -202,7 +202,9 @@ class Improve:
             self._tables.decisions.record(candidate.decision, candidate.observed)
             if not candidate.decision.fires:
                 self._candidates.settle(candidate)
-        if self._tables.rows.runs.open():
+        corpus = self._corpus()
+        is_filling = corpus.waiting_chunks > max(_FEW_CHUNKS, _FEW_SHARE * corpus.live_chunks)
+        if is_filling or self._tables.rows.runs.open():
             return
         ladders = self._purse.ladders(candidates, corpus.changes, self._clock())
         ladder = next((each for each in ladders if each.chosen), None)
