@@ -5,6 +5,8 @@ from __future__ import annotations
 import importlib.util
 import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -67,3 +69,16 @@ def test_the_example_brings_answers_nearer_that_it_was_not_trained_on(
     artifact = trainer.train(run)
     assert run.reports[-1].metrics["loss"] < 0.75 * run.reports[0].metrics["loss"]
     assert reciprocal_rank(run, artifact.folder) > reciprocal_rank(run) + 0.1
+
+
+@pytest.mark.slow
+def test_the_guides_trainer_passes_the_guides_test(tmp_path: Path) -> None:
+    trainer, test = re.findall(
+        r"^```python\n(.*?)^```$", (HOWTO / "write-a-trainer.md").read_text("utf-8"), re.MULTILINE | re.DOTALL
+    )
+    (tmp_path / "pull.py").write_text(trainer, "utf-8")
+    (tmp_path / "test_pull.py").write_text(test, "utf-8")
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-W", "error", "test_pull.py"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "2 passed" in done.stdout
