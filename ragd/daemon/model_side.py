@@ -22,6 +22,7 @@ from ragd.domain.training import PluginSource
 from ragd.embed.encoder import space_of, stored_spec
 from ragd.embed.package import find_model
 from ragd.flow.availability import Availability
+from ragd.flow.available import Available
 from ragd.flow.candidates import Candidates, Corpus
 from ragd.flow.improve import Improve, Tables
 from ragd.flow.judging import Judged, Judging
@@ -62,13 +63,8 @@ class ModelSide:
         self.observation = Observation(app.reader, app.generations, app.journal, config.state / "observed", clock=clock)
         rows = app.reader.learning
         self._tables = Tables(Runs(store, clock), Spend(store, clock), Decisions(store), rows)
-        self.availability = Availability(
-            config.learn.pairs,
-            config.learn.prompts,
-            rows.journal if config.learn.journal else None,
-            heldout_share=config.gate.heldout_share,
-            live_chunks=lambda: self._corpus().live_chunks,
-        )
+        requests = self._requests()
+        self.availability = Availability(Available(requests.examples(), app.reader))
         judging = Judging(
             self._tables.runs,
             rows.runs,
@@ -95,7 +91,7 @@ class ModelSide:
             config,
             self._tables,
             self._candidates(),
-            self._requests(),
+            requests,
             self.training,
             app.promotions,
             self.observation,
@@ -126,6 +122,7 @@ class ModelSide:
         self._tables.runs.requeue()
         if self._app.config.learn.enabled:
             self.observation.start()
+            self.availability.start()
 
     def step(self) -> None:
         """A turn, in the main thread. A full disk puts it off; everything is still there for the next one."""
@@ -142,6 +139,7 @@ class ModelSide:
         """Ends what was started; runs go on at the next start."""
         if self._app.config.learn.enabled:
             self.observation.stop()
+            self.availability.stop()
         self._chores.close()
         self.hosts.close()
         self.roster.close()

@@ -10,7 +10,7 @@ from typing import Any, Final, Protocol
 from ragd.catalog.registry import Registry
 from ragd.config.schema import Config, TrainerSettings
 from ragd.domain.errors import RagdError
-from ragd.domain.learning import Data, Resources, Role, TrainerFacts
+from ragd.domain.learning import Data, Needs, Resources, Role, TrainerFacts
 from ragd.domain.training import PluginSource, Preparation, RunRequest
 from ragd.flow.generations import Generations
 from ragd.flow.route import Routes
@@ -80,16 +80,21 @@ class Requests:
 
     def preparation(self, facts: TrainerFacts, on: str | None) -> Preparation:
         """What ragd's own processes of the run are told; `on` stands for the configured files of examples."""
+        given = replace(self.examples(), needs=facts.needs)
+        if on is None:
+            return given
+        pairs, prompts = ((), (on,)) if facts.needs.data is Data.PROMPTS else ((on,), ())
+        return replace(given, pairs=pairs, prompts=prompts, has_journal=False)
+
+    def examples(self) -> Preparation:
+        """Everything that is configured to learn from, whoever needs it."""
         learn, gate = self._config.learn, self._config.gate
-        pairs, prompts = tuple(map(str, learn.pairs)), tuple(map(str, learn.prompts))
-        if on is not None:
-            pairs, prompts = ((), (on,)) if facts.needs.data is Data.PROMPTS else ((on,), ())
         return Preparation(
             state=str(self._config.state.absolute()),
-            needs=facts.needs,
-            pairs=pairs,
-            prompts=prompts,
-            has_journal=learn.journal and on is None,
+            needs=Needs(Data.PAIRS),
+            pairs=tuple(map(str, learn.pairs)),
+            prompts=tuple(map(str, learn.prompts)),
+            has_journal=learn.journal,
             heldout_share=gate.heldout_share,
             metric=gate.metric,
             nprobe=self._config.index.nprobe,
