@@ -28,6 +28,7 @@ from ragd.flow.recover import recover, restorer
 from ragd.flow.refit import Refit
 from ragd.flow.route import Route, Routes
 from ragd.flow.shelf import Shelf
+from ragd.hooks.roster import readers_in
 from ragd.index.generation import Generation
 from ragd.index.restore import restore
 from ragd.plan.sandbox import Sandbox
@@ -123,7 +124,8 @@ def open_model(config: Config) -> Model:
     spec = encoder_spec(config)
     encoder = encoder_opener(config)(replace(spec, threads=1))
     split = split_policy(config, spec, encoder.space.max_tokens)
-    sandbox = Sandbox(read_limits(config), split)
+    plugins = readers_in(config.plugins_folder, config.state, config.plugins.disabled)
+    sandbox = Sandbox(read_limits(config), split, plugins)
     try:
         return Model(spec, encoder, split, sandbox.reader_version())
     finally:

@@ -47,7 +47,12 @@ def worker(
 
     log_to_stderr(loaded.config.log.level)
     api_key, models = loaded.config.embed.api_key.get_secret_value(), loaded.config.state / "models"
-    raise typer.Exit(worker_main(str(kind), url, models, plugins=loaded.config.plugins_folder, api_key=api_key))
+    folder, readers = loaded.config.plugins_folder, None
+    if kind is Kind.EXTRACT:
+        from ragd.hooks.roster import readers_in
+
+        readers = readers_in(folder, loaded.config.state, loaded.config.plugins.disabled)
+    raise typer.Exit(worker_main(str(kind), url, models, plugins=folder, readers=readers, api_key=api_key))
 
 
 def _private_url(config: Config) -> str:

@@ -68,7 +68,7 @@ def implemented(plugin: object) -> tuple[str, ...]:
     for name in dir(plugin):
         is_marked = _MARKER.parse_hookimpl_opts(plugin, name) is not None
         if is_marked and name not in HOOKS:
-            raise PluginRefused(f"implements the unknown hook {name}; there are {', '.join(HOOKS)}")
+            raise PluginRefused(f"implements the unknown hook {name}", hint=f"there are {', '.join(HOOKS)}")
         if name.startswith("ragd_") and not is_marked and callable(getattr(plugin, name)):
             raise PluginRefused(f"{name} is not marked with @hookimpl")
         if is_marked:

@@ -23,6 +23,7 @@ from ragd.hooks.look import Look
 CACHE_NAME = "plugins-seen.json"
 _LOOKS_AT_ONCE = 2
 _WAIT_S = 0.02
+_READERS_S = 5.0
 
 
 class Roster:
@@ -91,10 +92,15 @@ class Roster:
         before, self._facts = self._facts, self._settled()
         return before != self._facts
 
-    def refresh(self) -> tuple[PluginFacts, ...]:
-        """Looks at everything and waits for it: at most 20 s for each two plugins that hang."""
+    def readers(self) -> tuple[PluginSource, ...]:
+        """Where the code of the plugins in use is that offer readers: for processes that read files."""
+        return tuple(_source(one) for one in self._facts if one.readers and not one.problem)
+
+    def refresh(self, timeout_s: float | None = None) -> tuple[PluginFacts, ...]:
+        """Looks at everything and waits for it: up to 20 s for each two plugins that hang, or `timeout_s` in all."""
+        deadline = None if timeout_s is None else time.monotonic() + timeout_s
         self.step()
-        while self._looks:
+        while self._looks and (deadline is None or time.monotonic() < deadline):
             time.sleep(_WAIT_S)
             self.step()
         return self._facts
@@ -195,6 +201,19 @@ class Roster:
         kept = {key: facts.to_json(one) for key, one in self._known.items() if key in wanted and not one.problem}
         with suppress(OSError, DiskFull):  # it is looked at again next time
             write_atomic(self._state / CACHE_NAME, json.dumps({_VERSION: kept}).encode("utf-8"), mode=0o600)
+
+
+def readers_in(folder: Path, state: Path, disabled: Collection[str] = ()) -> tuple[PluginSource, ...]:
+    """The plugins whose readers a process uses: the usable ones, which as a rule are known without looking.
+
+    One that was never seen to load is not waited for longer than five seconds; its readers serve from the next start.
+    """
+    roster = Roster(folder, state, disabled=disabled)
+    try:
+        roster.refresh(_READERS_S)
+        return roster.readers()
+    finally:
+        roster.close()
 
 
 _VERSION = f"{__version__} on Python {sys.version_info.major}.{sys.version_info.minor}"

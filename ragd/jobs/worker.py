@@ -5,12 +5,13 @@ from __future__ import annotations
 import logging
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
 from ragd.domain.errors import BadRequest
+from ragd.domain.training import PluginSource
 from ragd.embed.encoder import open_encoder
 from ragd.jobs.away import Away
 from ragd.jobs.broker import Broker
@@ -32,14 +33,22 @@ _LOG = logging.getLogger("ragd.jobs")
 
 
 def worker_main(
-    kind: str, redis_url: str, models: Path, *, plugins: Path | None = None, api_key: str = "", burst: bool = False
+    kind: str,
+    redis_url: str,
+    models: Path,
+    *,
+    plugins: Path | None = None,
+    readers: Sequence[PluginSource] | None = None,
+    api_key: str = "",
+    burst: bool = False,
 ) -> int:
     """Works for the daemon that uses this Redis until SIGTERM; the main of a worker process.
 
     `kind` is `extract`, `embed` or `train`, `models` the folder of the encoder's artefacts in this machine's state
-    folder, `plugins` its folder of trusted plugin files, `api_key` the endpoint's key (by default from the
-    environment). When the daemon publishes other settings (another live model), the worker goes on with those; no
-    answer ever mixes two models. Returns the exit status 0.
+    folder, `plugins` its folder of trusted plugin files, `readers` the plugins whose readers are used (by default
+    all that are bundled or installed), `api_key` the endpoint's key (by default from the environment). When the
+    daemon publishes other settings (another live model), the worker goes on with those; no answer ever mixes two
+    models. Returns the exit status 0.
     Raises BrokerUnavailable, BrokerTooOld, ModelUnavailable, ModelMismatch or PayloadInvalid.
     """
     if kind not in ("extract", "embed", "train"):
@@ -60,7 +69,7 @@ def worker_main(
             table = train_handlers(queues, site, is_stopping=options.stopping.is_set)
             ending = run_worker(kind, broker, table, options)
             continue
-        with _tools(kind, queues, settings, encoders, options.stopping.is_set) as handlers:
+        with _tools(kind, queues, settings, encoders, readers, options.stopping.is_set) as handlers:
             ending = run_worker(kind, broker, handlers, options)
     encoders.close()
     broker.close()
@@ -94,10 +103,11 @@ def _tools(
     queues: Queues,
     settings: WorkerSettings,
     encoders: Encoders,
+    readers: Sequence[PluginSource] | None,
     is_stopping: Callable[[], bool],
 ) -> Iterator[Mapping[str, Handler]]:
     if kind == "extract":
-        sandbox = Sandbox(settings.limits, settings.split)
+        sandbox = Sandbox(settings.limits, settings.split, readers)
         try:
             yield extract_handlers(queues, sandbox, is_stopping=is_stopping)
         finally:

@@ -9,9 +9,11 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 
 from ragd.domain.errors import ModelUnavailable
+from ragd.domain.training import PluginSource
 from ragd.domain.work import ExtractItem, ExtractResult, ReadLimits, SplitPolicy
 from ragd.plan import wire
 
@@ -35,12 +37,13 @@ class Sandbox:
     """A child process that reads, hashes and splits one file after another.
 
     Not for use by two threads at once. `extract` never raises for what is in a file; ModelUnavailable
-    when the tokenizer of the policy cannot be read, RuntimeError when the child cannot be started.
+    when the tokenizer of the policy cannot be read, RuntimeError when the child cannot be started. `plugins` are those
+    whose readers are used; without them the bundled and the installed ones are.
     """
 
-    def __init__(self, limits: ReadLimits, policy: SplitPolicy) -> None:
+    def __init__(self, limits: ReadLimits, policy: SplitPolicy, plugins: Sequence[PluginSource] | None = None) -> None:
         self._limits = limits
-        self._settings = wire.settings(limits, policy)
+        self._settings = wire.settings(limits, policy, plugins)
         self._child: _ChildProcess | None = None
         self._greeting: wire.Message | None = None
         self._files = 0

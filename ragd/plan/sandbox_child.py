@@ -57,7 +57,7 @@ class Child:
     def __init__(self, message: wire.Message) -> None:
         self.limits = wire.limits_of(message)
         policy = wire.policy_of(message)
-        self._plugins: Plugins = load()
+        self._plugins: Plugins = load(wire.plugins_of(message))
         self._readers = ReaderTable(self._plugins.readers())
         self._splitter = TokenSplitter(policy)
         parts = [SPLIT_VERSION, str(policy.min_tokens), str(policy.max_tokens), _digest_of_file(policy.tokenizer)]

@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import os
 import struct
+from collections.abc import Sequence
 from typing import Any
 
 from ragd.domain.documents import Extraction, Piece, Stat
+from ragd.domain.training import PluginSource
 from ragd.domain.work import ReadLimits, SplitPolicy
 
 HEADER = struct.Struct(">I")
@@ -28,9 +30,10 @@ def unpacked(body: bytes) -> Message:
     return message
 
 
-def settings(limits: ReadLimits, policy: SplitPolicy) -> Message:
-    """What the child must know before it reads anything."""
+def settings(limits: ReadLimits, policy: SplitPolicy, plugins: Sequence[PluginSource] | None = None) -> Message:
+    """What the child must know before it reads anything; without `plugins` it loads all but files."""
     return {
+        "plugins": None if plugins is None else [[p.name, p.source, p.path, p.sha256] for p in plugins],
         "limits": [limits.max_file_bytes, limits.max_chars, limits.timeout_s, limits.memory_mb],
         "policy": [policy.tokenizer, policy.min_tokens, policy.max_tokens],
     }
@@ -44,6 +47,11 @@ def limits_of(message: Message) -> ReadLimits:
 def policy_of(message: Message) -> SplitPolicy:
     tokenizer, least, most = message["policy"]
     return SplitPolicy(str(tokenizer), int(least), int(most))
+
+
+def plugins_of(message: Message) -> list[PluginSource] | None:
+    rows = message["plugins"]
+    return None if rows is None else [PluginSource(*row) for row in rows]
 
 
 def path_text(path: bytes) -> str:

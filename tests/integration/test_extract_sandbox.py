@@ -19,6 +19,8 @@ import pytest
 
 from ragd.domain.errors import ModelUnavailable
 from ragd.domain.work import ExtractItem, ExtractResult, ReadLimits, SplitPolicy
+from ragd.hooks.roster import readers_in
+from ragd.hooks.trust import trust
 from ragd.plan.sandbox import Sandbox
 from ragd.plan.split import policy_for
 
@@ -230,3 +232,32 @@ def test_the_child_ends_with_a_parent_that_is_killed(hostile: Path) -> None:
     while child.is_running() and child.status() != psutil.STATUS_ZOMBIE and time.monotonic() < deadline:
         time.sleep(0.02)
     assert not child.is_running() or child.status() == psutil.STATUS_ZOMBIE
+
+
+def test_a_trusted_file_reads_beside_the_bundled_plugins(tmp_path: Path) -> None:
+    folder, state = tmp_path / "plugins", tmp_path / "state"
+    file = tmp_path / "subtitles.py"
+    file.write_text(
+        "from ragd.hooks.api import ReadText, hookimpl\n"
+        "class Reader:\n"
+        "    name, version, suffixes = 'subtitles', '1', frozenset({'.sub'})\n"
+        "    def read(self, data, suffix):\n"
+        "        return ReadText(text='read by a plugin: ' + data.decode())\n"
+        "@hookimpl\n"
+        "def ragd_readers():\n"
+        "    return [Reader()]\n"
+    )
+    before = readers_in(folder, state)
+    trust(file, folder, state, taken=(), at=1.0)
+    after = readers_in(folder, state)
+    assert [one.name for one in after if one not in before] == ["subtitles"]
+    (tmp_path / "film.sub").write_text("Who is there?")
+    sandboxes = [Sandbox(ReadLimits(), POLICY, plugins) for plugins in (before, after)]
+    try:
+        assert sandboxes[0].reader_version() != sandboxes[1].reader_version()
+        result = sandboxes[1].extract(bytes(tmp_path), ExtractItem(1, 1, b"film.sub"))
+        assert result.extraction is not None
+        assert result.extraction.pieces[0].text == "read by a plugin: Who is there?"
+    finally:
+        for sandbox in sandboxes:
+            sandbox.close()
