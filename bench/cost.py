@@ -126,7 +126,7 @@ def large(place: Path, given: argparse.Namespace) -> list[Case]:
     if not data.exists():
         generation_data(data)
     model = large_generator(place / "large", given.device)
-    each = {"steps": given.steps, "batch_size": given.batch, "max_tokens": 256}
+    each = {"steps": given.steps, "batch_size": given.batch, "max_tokens": 256, "checkpoint_s": 3600.0}
     return [
         Case("1.1 billion weights, LoRA", "generator_lora", str(data), str(model), {**each, "rank": 16}),
         Case("1.1 billion weights, full", "generator_lora", str(data), str(model), {**each, "method": "full"}),
