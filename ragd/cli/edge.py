@@ -10,12 +10,29 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
+from ragd.cli import extra
 from ragd.cli.terminal import Terminal, safe
 from ragd.domain.errors import RagdError
 
 
 class Edge(TyperGroup):
-    """The group of all commands: a RagdError ends it with its message, its remedy and its exit code."""
+    """The group of all commands: a RagdError ends it with its message, its remedy and its exit code.
+
+    A name that is not ragd's own is looked for among the commands of plugins.
+    """
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        """The command of this name, ragd's own first."""
+        own = super().get_command(ctx, cmd_name)
+        if own is not None or ctx.resilient_parsing:
+            return own
+        return extra.command(cmd_name, ctx.params.get("config"), ctx.params.get("state"))
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        """Every command's name, those of plugins last."""
+        own = super().list_commands(ctx)
+        added = [] if ctx.resilient_parsing else extra.names(ctx.params.get("config"), ctx.params.get("state"))
+        return [*own, *(name for name in added if name not in own)]
 
     def main(self, args: Sequence[str] | None = None, *rest: Any, **extra: Any) -> Any:
         """Runs a command line; with `--json` among its arguments an error is told in JSON on stdout as well."""
