@@ -60,7 +60,7 @@ class DaemonBackend:
     def status(self) -> dict[str, Any]:
         """How the daemon is, in one object."""
         app = self._app
-        overview = app.reader.overview
+        overview, registry, serving = app.reader.overview, app.reader.registry, app.generations.serving
         documents = overview.documents_by_state()
         facts = self._facts()
         reasons: list[str] = facts.pop("reasons")
@@ -76,10 +76,10 @@ class DaemonBackend:
                 "is_settling": app.index.is_settling,
                 "restored": app.restored,
             },
-            "model": {**serving_json(app.reader.registry, app.generations, app.routes.current), **overview.work()},
+            "model": {**serving_json(registry, app.generations, app.routes.current), **overview.work()},
             "generations": [
-                generation_json(live, overview.lacking(live.id), is_serving=live is app.generations.serving)
-                for live in app.generations.all
+                generation_json(registry, live, overview.lacking(live.id), is_serving=live is serving)
+                for live in (serving, *app.generations.others)
             ],
             "version": __version__,
             "pid": os.getpid(),

@@ -30,7 +30,7 @@ class Shelf:
     def __init__(
         self, models: Path, spec: EncoderSpec, configured: Encoder, open_encoder: Callable[[EncoderSpec], Encoder]
     ) -> None:
-        self._models = models
+        self._models = models.absolute()  # workers have folders of their own
         self._spec = spec
         self._configured = configured
         self._open_encoder = open_encoder

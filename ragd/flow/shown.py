@@ -32,6 +32,7 @@ def serving_json(registry: Registry, generations: Generations, route: Route) -> 
         ignored = registry.model(champion.model_id).label
     return {
         **asdict(space),
+        "model": own.label if own is not None else space.model,
         "encoder": live.spec.kind,
         "id": own.id if own is not None else None,
         "name": own.label if own is not None else "configured",
@@ -42,12 +43,13 @@ def serving_json(registry: Registry, generations: Generations, route: Route) -> 
     }
 
 
-def generation_json(live: Live, lacking: int, *, is_serving: bool) -> dict[str, Any]:
+def generation_json(registry: Registry, live: Live, lacking: int, *, is_serving: bool) -> dict[str, Any]:
     """One live generation: its space, its index, and how many chunks it holds and lacks."""
     index = live.index.facts()
+    own = registry.encoder_of(live.space.fingerprint)
     return {
         "id": live.id,
-        "model": live.space.model,
+        "model": own.label if own is not None else live.space.model,
         "fingerprint": live.space.fingerprint,
         "dimension": live.space.dimension,
         "serving": is_serving,
