@@ -6,7 +6,8 @@ Each trainer runs in a process of its own, which tells its peak memory and secon
 For retrieval: the packaged encoder, the first --documents of the collection, and on questions about other documents
 than those trained on the gain in nDCG@10. For generation: a small Llama with random weights, and the fall of the loss
 on prompts that were held out. Both are short runs (--steps), to compare costs, not to be the best there is: a query
-adapter, whose steps cost next to nothing, does its own number. With --large also a Llama of 1.1 billion random weights,
+adapter, whose steps cost next to nothing, does its own number. On one thread of a CPU seconds are those of the process,
+so that what else the machine does counts little. With --large also a Llama of 1.1 billion random weights,
 LoRA against full, with tokens a second; it wants a GPU. The last line is one JSON object.
 """
 
