@@ -32,7 +32,7 @@ SPOKEN = 64
 
 
 def clock(spec: dict[str, Any]) -> Callable[[], float]:
-    """What seconds are taken by: this process's own where it computes on one thread, so that neighbours do not count."""
+    """What seconds are counted by: the process's own where it computes on one thread, so that neighbours count little."""
     return time.process_time if spec["threads"] == 1 and spec["device"] == "cpu" else time.perf_counter
 
 
