@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import sys
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping
 from contextlib import suppress
@@ -11,16 +9,13 @@ from dataclasses import replace
 from importlib import metadata
 from pathlib import Path
 
-from ragd import __version__
-from ragd.disk.atomic import write_atomic
-from ragd.domain.errors import DiskFull, PluginRefused
+from ragd.domain.errors import PluginRefused
 from ragd.domain.learning import PluginFacts, TrainerFacts
 from ragd.domain.training import PluginSource
-from ragd.hooks import facts, sources, trust
+from ragd.hooks import cache, facts, sources, trust
 from ragd.hooks.describe import described
 from ragd.hooks.look import Look
 
-CACHE_NAME = "plugins-seen.json"
 _LOOKS_AT_ONCE = 2
 _WAIT_S = 0.02
 _READERS_S = 5.0
@@ -50,7 +45,7 @@ class Roster:
         self._bundled = tuple(described(source) for source in sources.bundled())
         self._installed = sources.installed(entry_points)
         self._keys = {source: _installed_key(source) for source in self._installed}
-        self._known: dict[str, PluginFacts] = self._remembered()
+        self._known: dict[str, PluginFacts] = dict(cache.remembered(state))
         self._looks: dict[str, Look] = {}
         self._marks: object = None
         self._files: tuple[PluginFacts, ...] = ()
@@ -188,19 +183,9 @@ class Roster:
             return replace(blank, problem=facts.LOOKING)
         return replace(known, name=blank.name, path=blank.path)
 
-    def _remembered(self) -> dict[str, PluginFacts]:
-        """What healthy plugins were seen to offer by this version; a file that cannot be read holds nothing."""
-        try:
-            held = json.loads((self._state / CACHE_NAME).read_text("utf-8"))
-            return {str(key): facts.from_json(one) for key, one in held[_VERSION].items()}
-        except (OSError, ValueError, TypeError, KeyError, AttributeError):
-            return {}
-
     def _remember(self) -> None:
         wanted = {key for key, _ in self._wanted() if not key.startswith(_UNKEPT)}
-        kept = {key: facts.to_json(one) for key, one in self._known.items() if key in wanted and not one.problem}
-        with suppress(OSError, DiskFull):  # it is looked at again next time
-            write_atomic(self._state / CACHE_NAME, json.dumps({_VERSION: kept}).encode("utf-8"), mode=0o600)
+        cache.remember(self._state, {key: one for key, one in self._known.items() if key in wanted and not one.problem})
 
 
 def readers_in(folder: Path, state: Path, disabled: Collection[str] = ()) -> tuple[PluginSource, ...]:
@@ -216,7 +201,6 @@ def readers_in(folder: Path, state: Path, disabled: Collection[str] = ()) -> tup
         roster.close()
 
 
-_VERSION = f"{__version__} on Python {sys.version_info.major}.{sys.version_info.minor}"
 _UNKEPT = "editable:"
 
 

@@ -16,8 +16,9 @@ from ragd.domain.errors import PluginRefused
 from ragd.domain.learning import Data, Needs, PluginFacts, Resources, Role, TrainerFacts
 from ragd.domain.training import PluginSource
 from ragd.hooks import facts, tree, trust
+from ragd.hooks.cache import CACHE_NAME
 from ragd.hooks.look import Look
-from ragd.hooks.roster import CACHE_NAME, Roster
+from ragd.hooks.roster import Roster
 
 TRAINER = """
     from ragd.hooks.api import Artifact, Data, Needs, Role, hookimpl
