@@ -174,7 +174,7 @@ class Search:
                 self._arrays |= {f"best.{name}": array.copy() for name, array in self._weights.items()}
 
     def _is_worth_it(self, best: Mapping[str, float]) -> bool:
-        """Whether the gain on validation is more than chance gives one time in twenty; the best of many is partly luck."""
+        """Whether validation gained more than chance gives one time in twenty: the best of many is partly luck."""
         return best["gain"] > max(_SURE * best["error"], 0.0)
 
     def _save(self, optimizer: Adam) -> None:

@@ -45,7 +45,7 @@ def test_no_document_that_answers_one_query_is_a_candidate_of_another(negatives:
 def test_an_epoch_shows_every_pair_once(tmp_path: Path) -> None:
     data = snapshot(some_pairs(20), tmp_path)
     batches = PairBatches(data, size=5, negatives=0, seed=1)
-    seen = [row.pair for row in batches._epoch(0) for row in row]
+    seen = [row.pair for batch in batches._epoch(0) for row in batch]
     assert len(set(seen)) == len(seen) >= 18  # one that fits in no batch may be left out
 
 

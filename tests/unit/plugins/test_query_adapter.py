@@ -1,4 +1,4 @@
-"""Query adapters: they learn what is asked, change nothing when there is nothing to learn, and end alike when cut off."""
+"""Query adapters: they learn what is asked, leave alone what is not, and end alike when they were cut off."""
 
 from __future__ import annotations
 
