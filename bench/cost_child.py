@@ -32,7 +32,7 @@ SPOKEN = 64
 
 
 def clock(spec: dict[str, Any]) -> Callable[[], float]:
-    """What seconds are counted by: the process's own where it computes on one thread, so that neighbours count little."""
+    """What counts seconds: the process's own where it computes on one thread, so that neighbours matter little."""
     return time.process_time if spec["threads"] == 1 and spec["device"] == "cpu" else time.perf_counter
 
 
