@@ -120,6 +120,7 @@ class ModelSide:
     def start(self) -> None:
         """Begins to observe; runs that a restart cut off wait for a worker again."""
         self._tables.runs.requeue()
+        self.hosts.follow(self.roster.facts)
         if self._app.config.learn.enabled:
             self.observation.start()
             self.availability.start()
