@@ -5,10 +5,11 @@
 
 Texts of one collection are cut and embedded as the daemon does it, once. A repeat shuffles the documents by its seed
 and lets their chunks come in document by document: the first windows warm the observer up, the next are without drift,
-and in the last three a tenth of the chunks, at random places, are another topic's. The parts of one repeat are
-disjoint. Between repeats the same chunks come again in another order, so the windows counted are many more than the
-collection could fill at once; `chunks` and `windows` say how many. The far topic is the Rust book for
-Cranfield's aeronautics (both English, both technical), and Cranfield for any other collection.
+and in the last three a tenth of the chunks are another topic's: at random places, or with `--together` as one run of
+its neighbouring chunks, as when a few new documents come in at once. The parts of one repeat are disjoint. Between
+repeats the same chunks come again in another order, so the windows counted are many more than the collection could
+fill at once; `chunks` and `windows` say how many. The far topic is the Rust book for Cranfield's aeronautics (both
+English, both technical), and Cranfield for any other collection.
 
 `false_alarm_rate` is the share of windows without drift that were called drift; `false_firing_rate` the share of
 three such windows in a row that would have fired a trigger (two of three). `noticed_rate` is the share of repeats in
@@ -41,6 +42,15 @@ LEAST_WINDOWS = 200
 ONE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 
+@dataclass(frozen=True, slots=True)
+class Topic:
+    """What is mixed in: a share of rows from another corpus, at random places or in one run."""
+
+    far: Corpus
+    share: float
+    is_together: bool
+
+
 @dataclass(slots=True)
 class Tally:
     """What the repeats showed so far."""
@@ -64,20 +74,21 @@ def main() -> int:
     parser.add_argument("--window", type=int, default=100, help="chunks of a window")
     parser.add_argument("--warmup", type=int, default=8, help="windows the observer learns from")
     parser.add_argument("--share", type=float, default=0.1, help="share of the new topic in the mixed windows")
+    parser.add_argument("--together", action="store_true", help="the new topic's chunks come in one after the other")
     given = parser.parse_args()
     far_source = given.far or (RUST_BOOK if given.collection.name == "cranfield" else DATA / "cranfield")
     base, far = embedded(given.collection), embedded(far_source)
     lens = Lens(given.window, given.warmup, 2 * given.warmup)
     tally = Tally()
     for seed in range(given.seed, given.seed + given.repeats):
-        repeat(base, far, lens, given.share, seed, tally)
-    figures = report(base, far, lens, given.share, tally)
+        repeat(base, Topic(far, given.share, given.together), lens, seed, tally)
+    figures = {**report(base, far, lens, tally), "share": given.share, "together": given.together}
     print(json.dumps(figures))
     is_met = len(tally.clean) >= LEAST_WINDOWS and rate(tally.clean) <= 0.02 and rate(tally.noticed) >= 0.95
     return 0 if is_met and float(figures["cost_per_1000_chunks_share"]) <= 0.01 else 1
 
 
-def repeat(base: Corpus, far: Corpus, lens: Lens, share: float, seed: int, tally: Tally) -> None:
+def repeat(base: Corpus, topic: Topic, lens: Lens, seed: int, tally: Tally) -> None:
     """One order of arrival: warm-up, windows without drift, three mixed ones, and as many after a renewal."""
     random = np.random.default_rng(seed)
     windows = arrival(base, random, lens.size)
@@ -87,9 +98,9 @@ def repeat(base: Corpus, far: Corpus, lens: Lens, share: float, seed: int, tally
     for window in windows[: lens.warmup]:
         observer.add(window, 0.0)
     clean = seen(observer, windows[lens.warmup : -2 * MIXED])
-    drifted = seen(observer, [mixed(w, far, share, random) for w in windows[-2 * MIXED : -MIXED]])
+    drifted = seen(observer, [mixed(w, topic, random) for w in windows[-2 * MIXED : -MIXED]])
     observer.renew()
-    again = seen(observer, [mixed(w, far, share, random) for w in windows[-MIXED:]])
+    again = seen(observer, [mixed(w, topic, random) for w in windows[-MIXED:]])
     tally.clean += clean
     tally.clean_threes += [sum(clean[i : i + MIXED]) >= 2 for i in range(max(0, len(clean) - MIXED + 1))]
     tally.noticed.append(any(drifted))
@@ -109,12 +120,16 @@ def arrival(corpus: Corpus, random: np.random.Generator, size: int) -> list[Half
     return [rows[start : start + size] for start in range(0, len(rows) - size + 1, size)]
 
 
-def mixed(window: HalfVectors, far: Corpus, share: float, random: np.random.Generator) -> HalfVectors:
-    """The window with this share of its rows from the other corpus."""
-    changed = window.copy()
-    rows = max(1, round(share * len(window)))
-    taken = random.choice(len(far.vectors), rows, replace=False)
-    changed[random.choice(len(window), rows, replace=False)] = far.vectors[taken]
+def mixed(window: HalfVectors, topic: Topic, random: np.random.Generator) -> HalfVectors:
+    """The window with a share of its rows from the new topic."""
+    changed, far = window.copy(), topic.far.vectors
+    rows = max(1, round(topic.share * len(window)))
+    if topic.is_together:
+        place, first = int(random.integers(len(window) - rows + 1)), int(random.integers(len(far) - rows + 1))
+        changed[place : place + rows] = far[first : first + rows]
+    else:
+        taken = random.choice(len(far), rows, replace=False)
+        changed[random.choice(len(window), rows, replace=False)] = far[taken]
     return changed
 
 
@@ -123,7 +138,7 @@ def seen(observer: Observer, windows: Sequence[HalfVectors]) -> list[bool]:
     return [window.is_drift for rows in windows for window in observer.add(rows, 0.0)]
 
 
-def report(base: Corpus, far: Corpus, lens: Lens, share: float, tally: Tally) -> dict[str, float | int | str]:
+def report(base: Corpus, far: Corpus, lens: Lens, tally: Tally) -> dict[str, float | int | str]:
     """The figures, with what embedding takes measured now."""
     encoder = opened()
     step = max(1, len(base.texts) // 128)
@@ -136,7 +151,6 @@ def report(base: Corpus, far: Corpus, lens: Lens, share: float, tally: Tally) ->
         "chunks": len(base.texts),
         "window": lens.size,
         "warmup_windows": lens.warmup,
-        "share": share,
         "windows": len(tally.clean),
         "repeats": len(tally.noticed),
         "false_alarm_rate": rate(tally.clean),
