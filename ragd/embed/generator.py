@@ -29,8 +29,8 @@ _NOISY = ("torchao", "torch.utils._pytree", "transformers", "peft")
 
 @dataclass(frozen=True, slots=True)
 class GeneratorFacts:
-    """A generator in numbers: weights, bytes in memory (weights and buffers), bytes of its own files, its window in
-    tokens, and the folder of the model that an adapter sits on ("" for a full model)."""
+    """A generator in numbers: weights, bytes in memory (weights and buffers), bytes of weights on disk (those of its
+    base included), its window in tokens, and the folder of the model that an adapter sits on ("" for a full model)."""
 
     weights: int
     memory_bytes: int
@@ -52,7 +52,7 @@ class Generator:
         self.facts = GeneratorFacts(
             weights=sum(weight.numel() for weight in model.parameters()),
             memory_bytes=sum(_bytes(tensor) for tensor in (*model.parameters(), *model.buffers())),
-            file_bytes=sum(path.stat().st_size for path in folder.glob("*.safetensors")),
+            file_bytes=sum(p.stat().st_size for part in (folder, base) if part for p in part.glob("*.safetensors")),
             window=_window(model),
             base=str(base) if base else "",
         )
