@@ -1,6 +1,6 @@
 """What training costs: the same data for full fine-tuning, LoRA, a query adapter and a distilled model, side by side.
 
-    python -m bench.cost [--collection ../shared/data/drcd-dev] [--steps 20] [--device cuda] [--large]
+    python -m bench.cost [--collection ../shared/data/drcd-dev] [--steps 12] [--device cuda] [--large]
 
 Each trainer runs in a process of its own, which tells its peak memory and seconds; what it made is scored in another.
 For retrieval: the packaged encoder, the first --documents of the collection, and on questions about other documents
@@ -46,7 +46,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--collection", type=Path, default=Path("../shared/data/drcd-dev"), help="in BEIR's layout")
     parser.add_argument("--documents", type=int, default=300, metavar="N", help="documents of the collection")
-    parser.add_argument("--steps", type=int, default=20, metavar="N", help="steps of each run on torch")
+    parser.add_argument("--steps", type=int, default=12, metavar="N", help="steps of each run on torch")
     parser.add_argument("--batch", type=int, default=16, metavar="N", help="examples a step")
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     parser.add_argument("--threads", type=int, default=1)
