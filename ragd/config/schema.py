@@ -90,9 +90,11 @@ class Split(Section):
 class Embed(Section):
     """Which encoder turns chunks into vectors, and how."""
 
-    encoder: Literal["onnx", "sbert", "openai"] = Field(
+    encoder: str = Field(
         default="onnx",
-        description="The engine: ONNX Runtime, sentence-transformers on torch, or an OpenAI-compatible endpoint.",
+        min_length=1,
+        description="The engine: `onnx` (ONNX Runtime), `sbert` (sentence-transformers on torch), `openai` (a "
+        "compatible endpoint), or the name of one that a plugin offers.",
     )
     model: str = Field(
         default="minilm",

@@ -268,6 +268,7 @@ class Daemon:
             "RAGD_STATE": str(self.config.state.absolute()),
             "RAGD_LOG__LEVEL": log_level,
             "RAGD_EMBED__API_KEY": self.config.embed.api_key.get_secret_value(),
+            "RAGD_PLUGINS__FOLDER": str(self.config.plugins_folder.absolute()),
         }
         return {**os.environ, **{name: value for name, value in given.items() if value}}
 

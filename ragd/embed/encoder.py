@@ -14,7 +14,7 @@ from ragd.embed.folder import ModelFolder, read_folder
 from ragd.embed.package import ModelSource, find_model
 from ragd.embed.space import local_space, prompts_of
 
-KINDS = ("onnx", "sbert", "openai")
+LOCAL_KINDS = ("onnx", "sbert")
 SERVE_NAME = "serve.json"
 
 
@@ -36,22 +36,23 @@ def open_encoder(spec: EncoderSpec, models: Path, *, api_key: str = "") -> Encod
         from ragd.embed.openai import OpenAIEncoder
 
         return OpenAIEncoder(spec, api_key=api_key)
-    raise _unknown(spec)
+    from ragd.embed.plugged import open_plugged
+
+    return open_plugged(spec, models)
 
 
 def space_of(spec: EncoderSpec, models: Path, *, api_key: str = "") -> EmbeddingSpace:
     """The space that `open_encoder` of the same arguments would encode into, without loading the model.
 
-    An endpoint is asked once, unless the specification states its dimension. Raises as `open_encoder`.
+    An endpoint is asked once, unless the specification states its dimension; a plugin's encoder is opened. Raises as
+    `open_encoder`.
     """
-    if spec.kind == "openai":
-        from ragd.embed.openai import OpenAIEncoder
-
-        remote = OpenAIEncoder(spec, api_key=api_key)
+    if spec.kind not in LOCAL_KINDS:
+        opened = open_encoder(spec, models, api_key=api_key)
         try:
-            return remote.space
+            return opened.space
         finally:
-            remote.close()
+            opened.close()
     return local_space(spec, *_local(spec, models))
 
 
@@ -78,15 +79,13 @@ def stored_spec(folder: Path, configured: EncoderSpec) -> EncoderSpec:
 
 def tokenizer_path(spec: EncoderSpec, models: Path) -> Path | None:
     """The tokenizer file that texts are to be split by; None where it is not known and characters must do."""
-    if spec.kind == "openai":
+    if spec.kind not in LOCAL_KINDS:
         return None
     _, folder = _local(spec, models)
     return folder.tokenizer if folder.tokenizer.is_file() else None
 
 
 def _local(spec: EncoderSpec, models: Path) -> tuple[ModelSource, ModelFolder]:
-    if spec.kind not in KINDS:
-        raise _unknown(spec)
     source = find_model(spec.model, models)
     return source, read_folder(source.folder)
 
@@ -108,7 +107,3 @@ def _open_onnx(spec: EncoderSpec, models: Path) -> Encoder:
     else:
         graph = open_export(source, spec.precision, models)
     return OnnxEncoder(folder, graph, space, prompts_of(spec, folder), threads=spec.threads)
-
-
-def _unknown(spec: EncoderSpec) -> ConfigInvalid:
-    return ConfigInvalid(f"unknown encoder kind {spec.kind!r}", hint=f"one of {', '.join(KINDS)}")
