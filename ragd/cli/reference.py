@@ -53,6 +53,7 @@ Every error tells what is wrong in one line and what to do in the next. Over HTT
 
 def pages() -> dict[str, str]:
     """Every page of the reference by its file name."""
+    from ragd.cli.reference_hooks import hooks
     from ragd.cli.reference_http import http
 
     return {
@@ -60,6 +61,7 @@ def pages() -> dict[str, str]:
         "commands.md": _NOTE + commands(),
         "errors.md": _NOTE + errors(),
         "http.md": _NOTE + http(),
+        "hooks.md": _NOTE + hooks(),
     }
 
 
