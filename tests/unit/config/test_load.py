@@ -135,7 +135,7 @@ def test_an_empty_variable_is_not_set_where_empty_is_no_value(tmp_path: Path) ->
         ("[search]\nlimit = 0", "search.limit = 0 is not accepted; give a whole number from 1 to 1,000"),
         ("[search]\nlimit = 2.5", "search.limit = 2.5 is not accepted; give a whole number"),
         ("[watch]\nsettle_s = nan", "watch.settle_s = NaN is not accepted; give a number"),
-        ('[embed]\nencoder = "gpu"', 'embed.encoder = "gpu" is not accepted; give "onnx", "sbert" or "openai"'),
+        ('[embed]\nprecision = "fp8"', 'embed.precision = "fp8" is not accepted; give "fp32" or "int8"'),
         ("[embed]\nmodel = 3", "embed.model = 3 is not accepted; give text"),
         ("embed = 3", "embed is a section; write [embed] and its keys below"),
         ("collections = 3", "collections = 3 is not accepted; give a list of tables"),
