@@ -145,3 +145,15 @@ def test_what_cannot_be_compressed_is_told(settings: dict[str, Any], told: str, 
     with pytest.raises(RagdError, match=told) as raised:
         TRAINER.train(run_in(tmp_path / "run", base, **settings))
     assert raised.value.hint
+
+
+@pytest.mark.slow
+def test_a_learned_prompt_cannot_be_worked_in_and_it_is_said(base: Path, tmp_path: Path) -> None:
+    settings = {"method": "prompt", "virtual_tokens": 4, "steps": 1, "max_tokens": 96}
+    adapter_run = fake_run(
+        tmp_path / "adapter", role=Role.GENERATOR, needs=TRAINER.needs, subjects=5, settings=settings, model=base
+    )
+    adapter = GeneratorLora().train(adapter_run).folder
+    with pytest.raises(TrainingFailed, match="PROMPT_TUNING") as raised:
+        TRAINER.train(run_in(tmp_path / "run", adapter))
+    assert "LoRA" in raised.value.hint
