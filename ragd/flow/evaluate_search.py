@@ -59,7 +59,7 @@ def adapter_scores(places: RunPlaces, request: RunRequest, preparation: Preparat
     new = QueryTransform.read(folder, space.dimension)
     encoder = _serving_encoder(request)
     try:
-        plain = query_vectors(encoder, held.queries)
+        plain = query_vectors(encoder, request.encoder, held.queries)
         champion_ms, challenger_ms = _timed(
             held.queries, lambda text: old(encoder.encode_query(text)), lambda text: new(encoder.encode_query(text))
         )
@@ -92,7 +92,7 @@ def encoder_scores(places: RunPlaces, request: RunRequest, preparation: Preparat
         generation, space = trial.serving(str(read_manifest(places.data).facts["fingerprint"]))
         held = trial.questions()
         adapter = _adapter(request, space.dimension)
-        champion = adapter(query_vectors(old_encoder, held.queries))
+        champion = adapter(query_vectors(old_encoder, request.encoder, held.queries))
         whole = trial.ground(generation, held.items, seed=request.seed)
         ground = trial.pool(whole, generation, held, champion, seed=request.seed)
         new_encoder = open_encoder(new_spec, models)
@@ -100,7 +100,7 @@ def encoder_scores(places: RunPlaces, request: RunRequest, preparation: Preparat
             begun = time.monotonic()
             documents = _encoded(new_encoder, ground.texts)
             encoded_s = time.monotonic() - begun
-            queries = query_vectors(new_encoder, held.queries)
+            queries = query_vectors(new_encoder, new_spec, held.queries)
             times = _timed(held.queries, lambda text: adapter(old_encoder.encode_query(text)), new_encoder.encode_query)
         finally:
             new_encoder.close()

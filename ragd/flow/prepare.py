@@ -218,7 +218,8 @@ def _pairs(
             )
 
         def made(questions: Sequence[Question]) -> list[Pair]:
-            return assembled(questions, query_vectors(encoder, [q.query for q in questions]), shelf, Mining())
+            vectors = query_vectors(encoder, request.encoder, [q.query for q in questions])
+            return assembled(questions, vectors, shelf, Mining())
 
         training, validation = made(divided.training), made(divided.validation)
     finally:

@@ -6,15 +6,18 @@ import json
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 
 from ragd.domain.errors import RagdError
-from ragd.domain.index import Vectors
+from ragd.domain.index import EncoderSpec, Vectors
 from ragd.domain.ports import Encoder
 from ragd.domain.training import RunPlaces
+from ragd.embed.encoder import open_encoder
 
 API_KEY_VARIABLE: Final = "RAGD_EMBED__API_KEY"
 
@@ -43,8 +46,15 @@ def api_key() -> str:
     return os.environ.get(API_KEY_VARIABLE, "")
 
 
-def query_vectors(encoder: Encoder, texts: Sequence[str]) -> Vectors:
-    """Vectors of queries, (n, dimension), float32, unit length."""
+def query_vectors(encoder: Encoder, spec: EncoderSpec, texts: Sequence[str]) -> Vectors:
+    """Vectors of queries, (n, dimension), float32, unit length, by the encoder that was opened with `spec`.
+
+    An endpoint is asked for many at once: its queries are documents with another prompt.
+    """
     if not texts:
         return np.empty((0, encoder.space.dimension), np.float32)
-    return np.stack([encoder.encode_query(text) for text in texts])
+    if spec.kind != "openai":
+        return np.stack([encoder.encode_query(text) for text in texts])
+    asking = replace(spec, document_prompt=spec.query_prompt, dimension=encoder.space.dimension)
+    with closing(open_encoder(asking, Path(), api_key=api_key())) as many:
+        return many.encode(texts)
