@@ -79,7 +79,7 @@ def ragd() -> object:
 def known(words: list[str]) -> None:
     """Fails when the words are no command line of ragd."""
     command: Any = ragd()
-    options = {name for parameter in command.params for name in parameter.opts}
+    options = {name for parameter in command.params for name in parameter.opts} | {"--help"}
     at = 0
     while at < len(words):
         word = words[at]
