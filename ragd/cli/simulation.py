@@ -32,12 +32,7 @@ def replayed(config: Config, file: Path, *, since: float) -> tuple[tuple[Replay,
     """
     policy, budget = policy_of(file, config.budget)
     facts = _facts(config, file, policy)
-    connections = Connections(config.state)
-    try:
-        rows = Learning.of(lambda: connections.mine)
-        history = history_of(rows, facts, since)
-    finally:
-        connections.close()
+    history = _kept(config.state, facts, since)
     if not history.kept:
         raise NotFound(
             f"{config.state} keeps no decisions to replay",
@@ -92,6 +87,17 @@ def told(replays: Sequence[Replay], budget: Budget) -> dict[str, Any]:
             "real_cost": _cost(real, budget),
         },
     }
+
+
+def _kept(state: Path, facts: Mapping[str, TrainerFacts], since: float) -> History:
+    """The history of a state folder; an empty one where there is no catalog."""
+    connections = Connections(state)
+    try:
+        return history_of(Learning.of(lambda: connections.mine), facts, since)
+    except FileNotFoundError:
+        return History({})
+    finally:
+        connections.close()
 
 
 def _facts(config: Config, file: Path, policy: Mapping[str, TrainerSettings]) -> dict[str, TrainerFacts]:
