@@ -11,7 +11,9 @@ from ragd.daemon.plans import Plans
 from ragd.domain.work import EmbedResult
 from ragd.flow.dispatch import Dispatch
 from ragd.flow.ingest import Ingest
+from ragd.flow.training import Training
 from ragd.jobs.queue import Trouble
+from ragd.jobs.transfer import RunFiles
 
 
 class Flow:
@@ -41,7 +43,8 @@ class Flow:
 
 
 def jobs(flow: Flow) -> IndexJobs:
-    return IndexJobs(cast(Ingest, flow), cast(Dispatch, flow), Plans(), lambda: None)
+    training, files = cast(Training, flow), cast(RunFiles, flow)
+    return IndexJobs(cast(Ingest, flow), cast(Dispatch, flow), Plans(), lambda: None, training, files)
 
 
 def result(batch_id: str) -> EmbedResult:
