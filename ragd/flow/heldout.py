@@ -21,7 +21,7 @@ from ragd.learn.likeness import NearTexts, text_id
 from ragd.learn.ranking import Board, ranked_documents
 from ragd.learn.slices import slices_of
 from ragd.learn.snapshot import read_snapshot
-from ragd.learn.splits import HeldOut, Side, Split
+from ragd.learn.splits import HeldOut, Side, Split, askable
 
 MOST_COMPARED: Final = 200_000
 """Chunks that are compared with every query; of more, those that answer one and others by chance."""
@@ -104,7 +104,7 @@ class Trial:
         trained = NearTexts()
         for pair in (*data.pairs, *data.validation_pairs):
             trained.add(pair.query)
-        items = [item for item in examples.divided.heldout if not trained.has_near(item.question.query)]
+        items = [item for item in askable(examples.divided.heldout) if not trained.has_near(item.question.query)]
         items = sorted(items, key=lambda item: text_id(item.question.query))[: self._preparation.most_queries]
         if not items:
             raise TooFewExamples(

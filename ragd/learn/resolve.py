@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
+from typing import Final
 
 from ragd.catalog.corpus import DocumentRow, Holdings
 from ragd.domain.index import Ids
 from ragd.learn.claims import Asked, Claim
 from ragd.learn.likeness import normalised, shingles
 
+ANSWERS_FROM: Final = 0.5
+"""The score from which a scored label says that a document answers."""
 _CONTAINED = 0.8  # of the shorter text's letter triples
 
 FindPassage = Callable[[str], Sequence[tuple[int, str]]]
@@ -22,6 +25,7 @@ class Question:
     """A query with the documents that answer it and how well (grade above 0), compared with what is indexed.
 
     `chunks` are those known to hold the answer, `against` documents and `against_chunks` chunks judged not to answer.
+    A question with a `score` is a scored label: it says of its documents how well they answer, perhaps not at all.
     The rest is as in `Asked`.
     """
 
@@ -36,6 +40,11 @@ class Question:
     source: str = "file"
     at: float = 0.0
     place: str = ""
+
+    @property
+    def is_answered(self) -> bool:
+        """Whether its documents are said to answer it: a scored label does so from a half up."""
+        return self.score is None or self.score >= ANSWERS_FROM
 
 
 class Resolver:

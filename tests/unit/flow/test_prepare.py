@@ -11,6 +11,8 @@ import numpy as np
 import pytest
 
 from ragd.catalog.corpus import open_corpus
+from ragd.catalog.journal import Journal, JournalEntry
+from ragd.catalog.store import Store
 from ragd.domain.errors import ModelMismatch, PairsInvalid, TooFewExamples
 from ragd.domain.learning import Data, Needs, Role
 from ragd.domain.training import RunPlaces
@@ -94,6 +96,36 @@ def test_the_vectors_are_those_of_the_catalog_in_the_order_of_the_chunks(lesson:
 
 def test_equal_data_gives_an_equal_hash(lesson: Lesson) -> None:
     assert prepare(lesson.run())["data_sha256"] == prepare(lesson.run())["data_sha256"]
+
+
+def test_feedback_is_trained_on_and_the_newest_is_held_out(lesson: Lesson) -> None:
+    reader, corpus = open_corpus(lesson.state)
+    paths = {row.id: row.path for row in corpus.documents()}
+    holdings = list(
+        zip(*(part.tolist() for part in (corpus.holdings().chunks, corpus.holdings().documents)), strict=True)
+    )
+    reader.close()
+    store = Store(lesson.state)
+    journal = Journal(store)
+    for n, (chunk, document) in enumerate(holdings[:90]):
+        hits = (*((other, d) for other, d in holdings[100:105]), (chunk, document))
+        text = f"{paths[document]} asked of number {n * 7919}"
+        journal.add([JournalEntry(n + 1, 1000.0 + n, text, "dense", 1.0, hits)])
+        journal.judge(n + 1, chunk, is_good=True, at=2000.0)
+        journal.judge(n + 1, hits[0][0], is_good=False, at=2000.0)
+    store.close()
+    places = lesson.run(pairs=(), has_journal=True, needs=Needs(Data.PAIRS, 20))
+    said = prepare(places)
+    data = read_snapshot(places.data)
+    labelled = [pair for pair in data.pairs if pair.source == "journal"]
+    assert said["examples"] == len(labelled) > 30
+    border = data.manifest.facts["split"]["newest_from"]
+    assert 1070 < border < 1090
+    assert max(pair.at for pair in (*labelled, *data.validation_pairs)) < border
+    assert {round(pair.weight, 6) for pair in labelled} == {1.0}  # all stood at the same rank
+    here = {chunk.id for chunk in data.chunks}
+    assert all(pair.negatives[0] == holdings[100][0] for pair in labelled if holdings[100][0] in here)
+    assert not prepare(lesson.run())["report"]["sources"].get("journal")  # only where it was asked for
 
 
 def test_an_index_fit_gets_every_vector_and_no_pairs(lesson: Lesson) -> None:

@@ -81,6 +81,12 @@ def test_mined_rows_are_under_the_margin_and_the_hardest_that_are() -> None:
         assert found.tolist() == allowed[:3]
 
 
+def test_a_score_that_denies_the_answer_weighs_nothing(shelf: Shelf) -> None:
+    asked = [Question(f"q{score}", {1: score}, score=score, weight=2.0) for score in (0.0, 0.4, 0.5, 1.0)]
+    pairs = assembled(asked, shelf.vectors[:4].astype(np.float32), shelf, None)
+    assert [(pair.score, pair.weight) for pair in pairs] == [(0.0, 0.0), (0.4, 0.0), (0.5, 2.0), (1.0, 2.0)]
+
+
 def test_few_rows_give_few_negatives() -> None:
     vectors = unit(np.eye(3)).astype(np.float16)
     nothing = np.empty(0, np.int64)

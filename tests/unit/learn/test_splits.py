@@ -9,7 +9,7 @@ from ragd.catalog.corpus import DocumentRow
 from ragd.learn.clean import Tally
 from ragd.learn.likeness import NEAR, NearTexts, jaccard, shingles
 from ragd.learn.resolve import Question
-from ragd.learn.splits import Side, Split, divide, newest_from, side_of, sides_of
+from ragd.learn.splits import HeldOut, Side, Split, askable, divide, newest_from, side_of, sides_of
 
 ROWS = [DocumentRow(n, "notes", "/kb", f"folder/{n}.md") for n in range(60)]
 WORDS = ("amber", "bishop", "cedar", "dune", "ember", "fjord", "grove", "harbor")
@@ -102,3 +102,15 @@ def test_without_a_journal_nothing_is_held_out_by_time() -> None:
 
 def test_the_threshold_is_the_one_that_counts_as_near() -> None:
     assert 0.5 < NEAR < 1
+
+
+def test_scored_labels_are_asked_once_with_what_answers() -> None:
+    items = [
+        HeldOut(Question("how alike", {1: 0.9}, score=0.9), seen=frozenset({7})),
+        HeldOut(Question("How alike?", {2: 0.6}, score=0.6), seen=frozenset({1, 8})),
+        HeldOut(Question("how alike", {3: 0.2}, score=0.2)),
+        HeldOut(Question("not at all", {4: 0.0}, score=0.0)),
+    ]
+    (asked,) = askable(items)
+    assert dict(asked.question.grades) == {1: 0.9, 2: 0.6}
+    assert asked.seen == frozenset({7, 8})
