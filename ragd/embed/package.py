@@ -50,7 +50,10 @@ def find_model(model: str, models: Path) -> ModelSource:
     if not folder.is_dir():
         folder = _cached(model)
     weights, is_onnx = _weights(folder)
-    name = re.sub(r"[^A-Za-z0-9._-]+", "-", Path(model).name).strip(".-") or "model"
+    # A stored model's folder is a version below its trainer's: `lora/3` is called lora-3.
+    given = Path(model)
+    called = f"{given.parent.name}-{given.name}" if given.name.isdigit() else given.name
+    name = re.sub(r"[^A-Za-z0-9._-]+", "-", called).strip(".-") or "model"
     return ModelSource(name, folder, weights, _joint_hash(folder, weights, stamps), is_onnx)
 
 

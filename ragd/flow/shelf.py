@@ -35,6 +35,7 @@ class Shelf:
         self._configured = configured
         self._open_encoder = open_encoder
         self._lock = threading.Lock()
+        self._opening = threading.Lock()
         self._open: dict[int, Encoder] = {}
 
     @property
@@ -59,17 +60,26 @@ class Shelf:
         if model is None:
             return self._configured
         with self._lock:
-            if model.id not in self._open:
-                self.proven(model)
-                encoder = self._open_encoder(replace(self.spec(model), threads=1))
-                if model.space and encoder.space.fingerprint != model.space:
-                    encoder.close()
-                    raise ModelMismatch(
-                        f"{model.label} makes the space {encoder.space.fingerprint}, not {model.space}",
-                        hint="promote another model, or roll back: `ragd models rollback encoder`",
-                    )
+            found = self._open.get(model.id)
+        return found if found is not None else self._opened(model)
+
+    def _opened(self, model: Model) -> Encoder:
+        # Opening takes seconds: meanwhile what is open can be had, and closed.
+        with self._opening:
+            with self._lock:
+                if model.id in self._open:
+                    return self._open[model.id]
+            self.proven(model)
+            encoder = self._open_encoder(replace(self.spec(model), threads=1))
+            if model.space and encoder.space.fingerprint != model.space:
+                encoder.close()
+                raise ModelMismatch(
+                    f"{model.label} makes the space {encoder.space.fingerprint}, not {model.space}",
+                    hint="promote another model, or roll back: `ragd models rollback encoder`",
+                )
+            with self._lock:
                 self._open[model.id] = encoder
-            return self._open[model.id]
+            return encoder
 
     def proven(self, model: Model) -> Path:
         """The model's folder, every file in it as it was kept. Raises ArtifactInvalid."""

@@ -101,10 +101,12 @@ def verified(folder: Path, files: Mapping[str, str]) -> Path:
 
 
 def remove(models: Path, folder: str) -> None:
-    """Removes the files of a model that was given up; nothing happens when they are gone."""
+    """Removes the files of a model that was given up, and what was exported from them; those that are gone are gone."""
     place = models / folder
     if place.resolve().is_relative_to(models.resolve()) and place.resolve() != models.resolve():
         shutil.rmtree(place, ignore_errors=True)
+        for export in (models / folder.replace("/", "-")).glob("[0-9a-f]" * 16):
+            shutil.rmtree(export, ignore_errors=True)
 
 
 def _check_promise(found: Mapping[str, str], promised: Mapping[str, str]) -> None:

@@ -45,6 +45,12 @@ def test_a_changed_packaged_file_is_refused_with_both_hashes(
     assert "reinstall" in raised.value.hint
 
 
+def test_a_stored_model_is_called_after_its_trainer(tmp_path: Path) -> None:
+    folder = tiny_model(tmp_path / "models" / "encoder_lora" / "3")
+    assert find_model(str(folder), tmp_path).name == "encoder_lora-3"
+    assert find_model(str(tiny_model(tmp_path / "mine")), tmp_path).name == "mine"
+
+
 def test_a_missing_package_is_named_with_its_remedy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(ModelUnavailable, match="minilm") as raised:

@@ -206,8 +206,11 @@ def test_a_stored_model_that_changed_is_not_loaded(adapter: Path, tmp_path: Path
     (folder / "extra.json").touch()
     with pytest.raises(ArtifactInvalid, match="does not belong"):
         verified(folder, stored.files)
+    export, other = (tmp_path / "models" / "trainer-1" / name for name in ("0123456789abcdef", "2"))
+    for made in (export, other):
+        made.mkdir(parents=True)
     remove(tmp_path / "models", stored.folder)
-    assert not folder.exists()
+    assert (folder.exists(), export.exists(), other.exists()) == (False, False, True)
     remove(tmp_path / "models", "../run")
     assert adapter.exists()
 
