@@ -44,7 +44,8 @@ IN_A_RUN = {
     "returns_rubbish": ("pickle",),
 }
 QUERIES = ("why does the ocean go up and down", "insects that make honey", "a machine for coffee", "how bread rises")
-SEARCHES_AT_REST = 400
+SEARCHES_AT_REST = 200
+FLOOR_MS = 20.0  # below that a p99 is what the scheduler makes of it
 
 
 def source_of(name: str) -> PluginSource:
@@ -99,7 +100,7 @@ def place(places: Callable[[], Place]) -> Iterator[Place]:
             (folder / f"{name}-{number}.md").write_text(f"# {name} {number}\n\n{text} It is note {number}.\n")
     (made.folder / "ragd.toml").write_text(
         '[[collections]]\nname = "notes"\nfolders = ["kb"]\n\n'
-        "[learn]\nmemory_mb = 768\ndisk_mb = 32\nprocesses = 24\ntimeout_s = 15\n"
+        "[learn]\nmemory_mb = 768\ndisk_mb = 32\nprocesses = 24\ntimeout_s = 8\n"
     )
     made.start("--config", "ragd.toml")
     made.until_indexed(400)
@@ -117,14 +118,10 @@ def p99_ms(place: Place, until: Callable[[], bool]) -> float:
     return statistics.quantiles(took, n=100)[98]
 
 
-@pytest.fixture(scope="module")
 def rest_ms(place: Place) -> float:
-    """The p99 of search while nothing else goes on; the best of two, since the machine may be busy with others."""
-    found = []
-    for _ in range(2):
-        ends = iter(range(SEARCHES_AT_REST))
-        found.append(p99_ms(place, lambda ends=ends: next(ends, None) is None))  # type: ignore[misc]
-    return min(found)
+    """The p99 of search while the daemon has nothing else to do."""
+    ends = iter(range(SEARCHES_AT_REST))
+    return p99_ms(place, lambda: next(ends, None) is None)
 
 
 def trusted(place: Place, name: str) -> str:
@@ -149,7 +146,9 @@ def test_what_cannot_be_loaded_is_not_even_trusted(place: Place, name: str) -> N
 @pytest.mark.slow
 @pytest.mark.timeout(400)
 @pytest.mark.parametrize("name", sorted(IN_A_RUN))
-def test_a_run_that_misbehaves_is_named_and_search_does_not_notice(place: Place, rest_ms: float, name: str) -> None:
+def test_a_run_that_misbehaves_is_named_and_search_does_not_notice(
+    place: Place, name: str, record_property: Callable[[str, object], None]
+) -> None:
     assert "trusted " in trusted(place, name)
     place.until(lambda: name in place.ragd("--config", "ragd.toml", "plugins", "list"))
     run_id = ""
@@ -161,7 +160,6 @@ def test_a_run_that_misbehaves_is_named_and_search_does_not_notice(place: Place,
         run_id = said.strip().splitlines()[-1] if "error:" not in said else ""
         return bool(run_id)
 
-    place.until(started)
     looked_at = [0.0]
     ended: list[dict[str, Any]] = []
 
@@ -173,12 +171,17 @@ def test_a_run_that_misbehaves_is_named_and_search_does_not_notice(place: Place,
                 ended.append(run)
         return bool(ended)
 
+    before_ms = rest_ms(place)
+    place.until(started)
     busy_ms = p99_ms(place, is_over)
     run = run_of(place, run_id)
     assert run["state"] == "failed"
     assert name in run["reason"]
     assert any(words in run["reason"] for words in IN_A_RUN[name]), run["reason"]
-    assert busy_ms <= max(2 * rest_ms, 25.0), (busy_ms, rest_ms)
+    # Before and after: whatever else this machine does must not be laid at the plugin's door.
+    at_rest_ms = max(before_ms, rest_ms(place))
+    assert busy_ms <= max(2 * at_rest_ms, FLOOR_MS), (name, busy_ms, at_rest_ms)
+    record_property("p99_ms", {"busy": busy_ms, "at rest": at_rest_ms})
     assert place.client.status()["state"] == "ready"
     assert not list(place.state.rglob("escaped.txt*"))
     assert alive_with(f"runs/{run_id}") == []
