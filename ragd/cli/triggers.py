@@ -219,17 +219,14 @@ def _why(each: Facts) -> str:
 def _ladder(answer: Facts, terminal: Terminal, now: float) -> Iterator[str]:
     because = f", started by {one_line(str(answer['because']))}" if answer.get("because") else ""
     yield terminal.dim(f"ladder of {one_line(str(answer.get('ladder_name', 'trainers')))}, cheapest first{because}")
-    rows = [
-        (
-            one_line(str(rung["trainer"])),
-            str(rung["stand"]),
-            _seconds(rung["estimate"]),
-            f"in {duration(max(0.0, rung['until'] - now))}" if rung.get("until") else "-",
-            one_line(str(rung["why"])),
-        )
-        for rung in answer["ladder"]
-    ]
-    yield from table(("RUNG", "STANDS", "A RUN", "MAY GO", "WHY"), rows, terminal, right="llrll")
+    rungs = answer["ladder"]
+    width = max(len(str(rung["trainer"])) for rung in rungs)
+    for number, rung in enumerate(rungs, start=1):
+        name = one_line(str(rung["trainer"])).ljust(width)
+        until = f", in {duration(max(0.0, rung['until'] - now))}" if rung.get("until") else ""
+        stand = f"{rung['stand']}{until}"
+        cost = terminal.dim(f"({_seconds(rung['estimate'])} a run)")
+        yield f"  {number}. {terminal.bold(name)}  {stand}: {one_line(str(rung['why']))} {cost}"
 
 
 def _history(history: Sequence[Facts], terminal: Terminal, now: float) -> Iterator[str]:
@@ -246,6 +243,8 @@ def _mark(reason: Facts, terminal: Terminal) -> str:
 
 
 def _seconds(cost: Facts) -> str:
+    if not cost["cpu_s"] and not cost["gpu_s"]:
+        return "0 s"
     told = duration(float(cost["cpu_s"])) + " CPU"
     return told + (f", {duration(float(cost['gpu_s']))} GPU" if cost["gpu_s"] else "")
 

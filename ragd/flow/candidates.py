@@ -122,7 +122,8 @@ class Candidates:
         decision = decide(facts, settings, observed, past, policy=policy, is_file=plugin.source != "bundled")
         costs = [budget.PastCost(*row) for row in self._rows.spend.past_costs(facts.name)]
         learn = self._config.learn
-        estimate = budget.estimate(costs, facts.cost_s, observed.examples, device=learn.device, threads=learn.threads)
+        examples = max(observed.examples, facts.needs.least)  # with fewer it does not run
+        estimate = budget.estimate(costs, facts.cost_s, examples, device=learn.device, threads=learn.threads)
         return Candidate(facts, plugin, settings, observed, decision, estimate, past)
 
     def _observed(self, facts: TrainerFacts, corpus: Corpus, windows: Mapping[str, Any]) -> Observed:

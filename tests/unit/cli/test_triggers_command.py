@@ -126,8 +126,8 @@ def test_one_trainer_is_explained_with_its_ladder_and_history(ragd: Any, side: L
         "  + changed_share: 12.0% of the chunks changed �[31mfast",
     ]
     assert "ladder of search, cheapest first, started by encoder_lora" in lines
-    (waiting,) = [line for line in lines if line.startswith("query_adapter  waits")]
-    assert waiting.split()[2:] == ["4", "s", "CPU", "in", "1", "h", "cools", "down"]
+    assert "  1. query_adapter  waits, in 1 h: cools down (4 s CPU a run)" in lines
+    assert "  2. encoder_lora   next: after query_adapter (11 min CPU, 1 min GPU a run)" in lines
     assert lines[-1] == "  2 h ago: fired, run run-1 (changed_share held)"
 
 
