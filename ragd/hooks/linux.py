@@ -156,7 +156,8 @@ def leave(*, network: bool, shared_memory_mb: int) -> tuple[bool, bool]:
     if user == 0 and _libc().unshare(kinds) == 0:
         pass
     elif _libc().unshare(CLONE_NEWUSER | kinds) == 0:
-        _keep_identity(user, group)
+        if not _keep_identity(user, group):  # nobody could not make files in a shared memory of its own
+            return (not network and _loopback_up()), False
     elif network or _libc().unshare(CLONE_NEWNET) != 0:
         return False, False
     else:
@@ -164,12 +165,14 @@ def leave(*, network: bool, shared_memory_mb: int) -> tuple[bool, bool]:
     return (not network and _loopback_up()), _own_shared_memory(shared_memory_mb)
 
 
-def _keep_identity(user: int, group: int) -> None:
-    """The same user and group inside the namespace: without it a process is nobody."""
+def _keep_identity(user: int, group: int) -> bool:
+    """Whether the process is the same user and group inside the namespace: without that it is nobody."""
     with suppress(OSError):
-        Path("/proc/self/setgroups").write_text("deny", "ascii")
-        Path("/proc/self/uid_map").write_text(f"{user} {user} 1", "ascii")
-        Path("/proc/self/gid_map").write_text(f"{group} {group} 1", "ascii")
+        Path("/proc/self/setgroups").write_bytes(b"deny")
+        Path("/proc/self/uid_map").write_bytes(b"%d %d 1" % (user, user))
+        Path("/proc/self/gid_map").write_bytes(b"%d %d 1" % (group, group))
+        return True
+    return False
 
 
 def _loopback_up() -> bool:
