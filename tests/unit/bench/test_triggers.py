@@ -30,7 +30,7 @@ def test_a_share_of_a_window_is_replaced_at_random_places_or_in_one_run() -> Non
         changed = mixed(window, Topic(far, 0.1, is_together), np.random.default_rng(0))
         places = np.flatnonzero((changed != window).any(axis=1))
         assert len(places) == 10
-        assert (places[-1] - places[0] == 9) is is_together
+        assert bool(places[-1] - places[0] == 9) == is_together
 
 
 def test_a_repeat_counts_clean_mixed_and_renewed_windows() -> None:
