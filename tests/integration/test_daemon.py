@@ -194,7 +194,7 @@ def test_the_index_equals_the_catalog(place: Place) -> None:
     status = json.loads(place.ragd("status", "--json"))
     assert status["documents"]["failed"] == 0
     assert PASSWORD not in place.ragd("status")
-    assert {worker["queue"] for worker in status["workers"]} == {"embed", "extract"}
+    assert {worker["queue"] for worker in status["workers"]} == {"embed", "extract", "train"}
 
 
 def test_a_second_daemon_on_the_same_state_folder_is_refused(place: Place) -> None:
