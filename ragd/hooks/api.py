@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from pluggy import HookimplMarker
 
+from ragd.domain.deciding import Cost, Observed, Reason, TriggerPolicy, Window
 from ragd.domain.documents import ReadText
 from ragd.domain.errors import (
     EncoderFailed,
@@ -19,29 +20,8 @@ from ragd.domain.errors import (
     TrainingFailed,
 )
 from ragd.domain.index import EmbeddingSpace, EncoderSpec
-from ragd.domain.learning import (
-    Artifact,
-    Chunk,
-    Cost,
-    Data,
-    Event,
-    EventKind,
-    Launched,
-    Launcher,
-    Needs,
-    Observed,
-    Pair,
-    Prompt,
-    Reason,
-    Resources,
-    Role,
-    Run,
-    Snapshot,
-    Tracker,
-    Trainer,
-    TriggerPolicy,
-    Window,
-)
+from ragd.domain.learning import Artifact, Chunk, Data, Needs, Pair, Prompt, Resources, Role, Run, Snapshot, Trainer
+from ragd.domain.plugins import Event, EventKind, Launched, Launcher, Tracker
 from ragd.domain.ports import Encoder, EncoderKind, Reader
 from ragd.hooks.archive import open_archive
 from ragd.hooks.artifacts import save_serving, save_tensors, save_transform

@@ -11,7 +11,7 @@ from pathlib import Path
 from ragd import __version__
 from ragd.disk.atomic import write_atomic
 from ragd.domain.errors import DiskFull
-from ragd.domain.learning import PluginFacts
+from ragd.domain.plugins import PluginFacts
 from ragd.hooks import facts
 
 CACHE_NAME = "plugins-seen.json"

@@ -13,7 +13,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from ragd.domain.learning import PluginFacts, Resources
+from ragd.domain.learning import Resources
+from ragd.domain.plugins import PluginFacts
 from ragd.domain.training import PluginSource
 from ragd.hooks import facts
 from ragd.hooks.contain import confine

@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, fields
 from typing import Any
 
-from ragd.domain.learning import Data, Needs, PluginFacts, Role, TrainerFacts
+from ragd.domain.learning import Data, Needs, Role
+from ragd.domain.plugins import PluginFacts, TrainerFacts
 from ragd.domain.training import PluginSource
 from ragd.hooks.offers import Offers
 from ragd.hooks.trust import CHANGED, NOT_TRUSTED

@@ -10,7 +10,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from ragd.domain.learning import Event, Observed, PluginFacts, Reason, Resources
+from ragd.domain.deciding import Observed, Reason
+from ragd.domain.learning import Resources
+from ragd.domain.plugins import Event, PluginFacts
 from ragd.domain.training import PluginSource
 from ragd.hooks.host_child import LIMITS
 from ragd.hooks.line_child import LineChild

@@ -13,8 +13,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from ragd.domain.deciding import Observed, Reason, Window
 from ragd.domain.errors import PluginRefused
-from ragd.domain.learning import Event, EventKind, Observed, Reason, Resources, Window
+from ragd.domain.learning import Resources
+from ragd.domain.plugins import Event, EventKind
 from ragd.domain.training import PluginSource
 from ragd.hooks.contain import confine
 from ragd.hooks.manager import Plugins, load_one

@@ -13,7 +13,8 @@ from contextlib import suppress
 from dataclasses import asdict, replace
 from pathlib import Path
 
-from ragd.domain.learning import PluginFacts, Resources
+from ragd.domain.learning import Resources
+from ragd.domain.plugins import PluginFacts
 from ragd.domain.training import PluginSource
 from ragd.hooks import facts
 from ragd.hooks.contain import Watch, environment

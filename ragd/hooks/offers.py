@@ -11,8 +11,10 @@ from typing import Any
 
 import pluggy
 
+from ragd.domain.deciding import TriggerPolicy
 from ragd.domain.errors import PluginRefused
-from ragd.domain.learning import Data, Event, Launcher, Needs, Role, Tracker, Trainer, TriggerPolicy
+from ragd.domain.learning import Data, Needs, Role, Trainer
+from ragd.domain.plugins import Event, Launcher, Tracker
 from ragd.domain.ports import EncoderKind, Reader
 from ragd.hooks import spec
 

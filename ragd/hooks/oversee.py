@@ -11,7 +11,8 @@ from pathlib import Path
 from subprocess import Popen
 from typing import Any
 
-from ragd.domain.learning import Cost, Resources
+from ragd.domain.deciding import Cost
+from ragd.domain.learning import Resources
 from ragd.hooks import linux, tree
 
 # A random word that a child is started with: its descendants carry it, wherever they went.

@@ -10,7 +10,7 @@ from importlib import metadata
 from pathlib import Path
 
 from ragd.domain.errors import PluginRefused
-from ragd.domain.learning import PluginFacts, TrainerFacts
+from ragd.domain.plugins import PluginFacts, TrainerFacts
 from ragd.domain.training import PluginSource
 from ragd.hooks import cache, facts, sources, trust
 from ragd.hooks.describe import described

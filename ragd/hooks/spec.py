@@ -7,7 +7,9 @@ from typing import Any
 
 from pluggy import HookspecMarker
 
-from ragd.domain.learning import Event, Launcher, Tracker, Trainer, TriggerPolicy
+from ragd.domain.deciding import TriggerPolicy
+from ragd.domain.learning import Trainer
+from ragd.domain.plugins import Event, Launcher, Tracker
 from ragd.domain.ports import EncoderKind, Reader
 
 hookspec = HookspecMarker("ragd")

@@ -10,7 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from ragd.domain.learning import Event, EventKind, Observed, PluginFacts, Resources, Window
+from ragd.domain.deciding import Observed, Window
+from ragd.domain.learning import Resources
+from ragd.domain.plugins import Event, EventKind, PluginFacts
 from ragd.hooks import host
 from ragd.hooks.host import Hosts
 from ragd.hooks.sources import digest

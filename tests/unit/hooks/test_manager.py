@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from ragd.domain.errors import PluginRefused
-from ragd.domain.learning import Event, EventKind
+from ragd.domain.plugins import Event, EventKind
 from ragd.domain.training import PluginSource
 from ragd.hooks.manager import Plugins, load, load_one
 from ragd.hooks.offers import BUILT_IN_COMMANDS, HOOKS

@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 
 from ragd.domain.errors import PluginRefused
-from ragd.domain.learning import Data, Needs, PluginFacts, Resources, Role, TrainerFacts
+from ragd.domain.learning import Data, Needs, Resources, Role
+from ragd.domain.plugins import PluginFacts, TrainerFacts
 from ragd.domain.training import PluginSource
 from ragd.hooks import facts, tree, trust
 from ragd.hooks.cache import CACHE_NAME
