@@ -29,7 +29,7 @@ def save_transform(folder: Path, form: str, **tensors: npt.ArrayLike) -> Artifac
     result is brought to unit length when it serves. Raises ValueError for another form, other tensors, or a value
     that is no number.
     """
-    if FORMS.get(form, {}).keys() != tensors.keys():
+    if form not in FORMS or FORMS[form].keys() != tensors.keys():
         raise ValueError(f"a transform of form {form} with the tensors {', '.join(sorted(tensors))} is not known")
     folder.mkdir(parents=True, exist_ok=True)
     arrays = save_tensors(folder / "transform.safetensors", **tensors)
