@@ -76,28 +76,41 @@ def export_graph(model: Any, file: Path, *, int8: bool) -> Path:
     return file
 
 
-def measure(file: Path, model: Any, texts: Sequence[str], *, threads: int) -> Measured:
-    """Runs the graph over each text alone, as a query is; the median of the times counts."""
+def measure(files: Sequence[Path], model: Any, texts: Sequence[str], *, threads: int) -> list[Measured]:
+    """Runs each graph over each text alone, as a query is; the median of the times counts.
+
+    The graphs take turns text by text, so that a busy machine slows all of them alike.
+    """
+    sessions = [_session(file, threads) for file in files]
+    rows: list[list[Any]] = [[] for _ in files]
+    spent: list[list[float]] = [[] for _ in files]
+    for i, text in enumerate([texts[0], *texts]):  # the first once more: it warms up
+        tokens = features(model, [text], is_query=False)
+        given = {name: tokens[name].cpu().numpy() for name in (entry.name for entry in sessions[0].get_inputs())}
+        for place, session in enumerate(sessions):
+            start = time.perf_counter()
+            made = session.run(None, given)[0]
+            if i:
+                spent[place].append((time.perf_counter() - start) * 1000)
+                rows[place].append(made[0])
+    return [
+        Measured(file.stat().st_size, float(np.median(times)), _unit(np.asarray(vectors, dtype=np.float32)))
+        for file, times, vectors in zip(files, spent, rows, strict=True)
+    ]
+
+
+def _session(file: Path, threads: int) -> Any:
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads, options.inter_op_num_threads = max(1, threads), 1
     options.log_severity_level = 3
-    session = onnxruntime.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])
-    names = [entry.name for entry in session.get_inputs()]
-    rows: list[Any] = []
-    spent: list[float] = []
-    for i, text in enumerate([texts[0], *texts]):  # the first once more: it warms up
-        tokens = features(model, [text], is_query=False)
-        given = {name: tokens[name].cpu().numpy() for name in names}
-        start = time.perf_counter()
-        made = session.run(None, given)[0]
-        if i:
-            spent.append((time.perf_counter() - start) * 1000)
-            rows.append(made[0])
-    vectors = np.asarray(rows, dtype=np.float32)
-    vectors /= np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
-    return Measured(file.stat().st_size, float(np.median(spent)), vectors)
+    return onnxruntime.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])
+
+
+def _unit(vectors: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    length = np.linalg.norm(vectors, axis=1, keepdims=True)
+    return np.asarray(vectors / np.maximum(length, 1e-12), dtype=np.float32)
 
 
 def _quantise(traced: Path, file: Path) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -68,11 +67,12 @@ class EncoderCompress:
         chunks = run.data.chunks
         sample = [chunks[i * len(chunks) // options.measured].text for i in range(min(options.measured, len(chunks)))]
         scratch = run.folder / "graphs"
-        before = _measured(run, model, scratch / "before.onnx", sample, int8=False)
+        graphs = [export_graph(model, scratch / "before.onnx", int8=False)]
         weights = weights_of(model)[0]
         what = _pruned(run, model, options) if options.method != "int8" else "nothing"
         is_int8 = options.int8 or options.method == "int8"
-        after = _measured(run, model, scratch / "after.onnx", sample, int8=is_int8)
+        graphs.append(export_graph(model, scratch / "after.onnx", int8=is_int8))
+        before, after = measure(graphs, model, sample, threads=run.resources.threads)
         folder = self._saved(run, model, scratch / "after.onnx", options)
         shutil.rmtree(scratch)
         if options.method == "int8":
@@ -117,10 +117,6 @@ def _pruned(run: Run, model: Any, options: CompressOptions) -> str:
         loss, _ = imitation(model, texts, targets, size=options.batch_size, seed=run.seed)
         fit(run, model, loss, Pace(options.recover, options.learning_rate, weight_decay=0.0))
     return what
-
-
-def _measured(run: Run, model: Any, file: Path, texts: Sequence[str], *, int8: bool) -> Measured:
-    return measure(export_graph(model, file, int8=int8), model, texts, threads=run.resources.threads)
 
 
 def _likeness(before: Measured, after: Measured) -> float:
