@@ -31,10 +31,15 @@ class PairBatches:
 
     def __init__(self, data: Snapshot, *, size: int, negatives: int, seed: int) -> None:
         self._data = data
-        self._pairs: Sequence[Pair] = data.pairs
+        self._pairs: Sequence[Pair] = list(data.pairs)
         self._size = size
         self._seed = seed
-        self._row_of = {chunk.id: row for row, chunk in enumerate(data.chunks)}
+        self._chunks: list[int] = []
+        self._document: list[int] = []
+        for chunk in data.chunks:  # one pass: a snapshot's chunks are read from disk each time
+            self._chunks.append(chunk.id)
+            self._document.append(chunk.document)
+        self._row_of = {chunk: row for row, chunk in enumerate(self._chunks)}
         self._usable = [i for i, pair in enumerate(self._pairs) if self._known(pair.positives)]
         self._negatives = negatives if any(self._known(self._pairs[i].negatives) for i in self._usable) else 0
         if len(self._usable) < 2:
@@ -106,15 +111,14 @@ class PairBatches:
         negatives = list(self._known(pair.negatives))
         draw.shuffle(negatives)
         del negatives[self._negatives :]
-        chunks = self._data.chunks
         tries = 0
         while len(negatives) < self._negatives and tries < 100:
-            chunk = chunks[draw.randrange(len(chunks))]
+            row = draw.randrange(len(self._chunks))
             tries += 1
-            if chunk.document not in self._relevant[i] and chunk.id not in negatives:
-                negatives.append(chunk.id)
+            if self._document[row] not in self._relevant[i] and self._chunks[row] not in negatives:
+                negatives.append(self._chunks[row])
         while len(negatives) < self._negatives:  # a corpus so small that chance finds no more
-            negatives.append(negatives[0] if negatives else draw.choice(chunks).id)
+            negatives.append(negatives[0] if negatives else draw.choice(self._chunks))
         return Example(i, draw.choice(self._known(pair.positives)), tuple(negatives))
 
     def _admit(self, example: Example, taken: tuple[set[int], set[int]]) -> bool:
@@ -131,4 +135,4 @@ class PairBatches:
         return tuple(chunk for chunk in chunk_ids if chunk in self._row_of)
 
     def _documents(self, chunk_ids: Sequence[int]) -> set[int]:
-        return {self._data.chunks[self._row_of[chunk]].document for chunk in self._known(chunk_ids)}
+        return {self._document[self._row_of[chunk]] for chunk in self._known(chunk_ids)}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -70,7 +70,8 @@ def build(run: Run, *, most_rows: int) -> tuple[Pool, Task, Task]:
     Raises TooFewExamples when fewer than ten queries are left to train on.
     """
     data = run.data
-    asked = _merged(data, [*data.pairs]), _merged(data, [*data.validation_pairs])
+    document = {chunk.id: chunk.document for chunk in data.chunks}  # in the order of the vectors
+    asked = _merged(document, [*data.pairs]), _merged(document, [*data.validation_pairs])
     if len(asked[1]) < 10:
         asked = _parted([*asked[0], *asked[1]])
     if len(asked[0]) < 10:
@@ -78,7 +79,7 @@ def build(run: Run, *, most_rows: int) -> tuple[Pool, Task, Task]:
             f"{len(asked[0])} queries have an answer among the chunks, at least 10 are needed",
             hint="list more pairs, or wait until more was asked",
         )
-    pool, place = _pool(data, [*asked[0], *asked[1]], most_rows, run.seed)
+    pool, place = _pool(data, document, [*asked[0], *asked[1]], most_rows, run.seed)
     vectors = run.encode_queries([one.query for one in (*asked[0], *asked[1])])
     split = len(asked[0])
     return pool, _task(asked[0], vectors[:split], pool, place), _task(asked[1], vectors[split:], pool, place)
@@ -112,9 +113,8 @@ class _Asked:
     documents: frozenset[int]
 
 
-def _merged(data: Snapshot, pairs: Sequence[Pair]) -> list[_Asked]:
+def _merged(document: Mapping[int, int], pairs: Sequence[Pair]) -> list[_Asked]:
     """One entry for equal queries: what answers one of them answers all."""
-    document = {chunk.id: chunk.document for chunk in data.chunks}
     known: dict[str, Any] = {}
     for pair in pairs:
         positives = {chunk for chunk in pair.positives if chunk in document}
@@ -143,21 +143,24 @@ def _parted(asked: list[_Asked]) -> tuple[list[_Asked], list[_Asked]]:
     return [one for one in asked if not one.documents & held], [one for one in asked if one.documents <= held]
 
 
-def _pool(data: Snapshot, asked: Sequence[_Asked], most_rows: int, seed: int) -> tuple[Pool, dict[int, int]]:
+def _pool(
+    data: Snapshot, document: Mapping[int, int], asked: Sequence[_Asked], most_rows: int, seed: int
+) -> tuple[Pool, dict[int, int]]:
     """The vectors to rank, and where each chunk stands among them."""
-    relevant = {document for one in asked for document in one.documents}
-    negatives = {chunk for one in asked for chunk in one.negatives}
-    needed = [i for i, chunk in enumerate(data.chunks) if chunk.document in relevant or chunk.id in negatives]
-    others = sorted(set(range(len(data.chunks))) - set(needed))
+    relevant = {one for entry in asked for one in entry.documents}
+    negatives = {chunk for entry in asked for chunk in entry.negatives}
+    chunks, of = list(document), list(document.values())
+    needed = [i for i, chunk in enumerate(chunks) if of[i] in relevant or chunk in negatives]
+    others = sorted(set(range(len(chunks))) - set(needed))
     room = max(0, most_rows - len(needed))
     if len(others) > room:
         others = random.Random(seed).sample(others, room)  # noqa: S311 - a seeded sample, not a secret
-    rows = sorted([*needed, *others], key=lambda i: (data.chunks[i].document, i))
-    document = np.array([data.chunks[i].document for i in rows], dtype=np.int64)
-    starts = np.flatnonzero(np.r_[True, document[1:] != document[:-1]])
+    rows = sorted([*needed, *others], key=lambda i: (of[i], i))
+    documents = np.array([of[i] for i in rows], dtype=np.int64)
+    starts = np.flatnonzero(np.r_[True, documents[1:] != documents[:-1]])
     vectors = np.asarray(data.vectors[rows], dtype=np.float32)
     vectors /= np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
-    return Pool(vectors, document, starts), {data.chunks[i].id: place for place, i in enumerate(rows)}
+    return Pool(vectors, documents, starts), {chunks[i]: place for place, i in enumerate(rows)}
 
 
 def _task(asked: Sequence[_Asked], vectors: Floats, pool: Pool, place: dict[int, int]) -> Task:
