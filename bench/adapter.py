@@ -20,11 +20,10 @@ import time
 from pathlib import Path
 from typing import Any
 
-from ragd.learn.gate import randomisation_p
-
 from bench.daemon import Running, running
 from bench.learning import Laid, await_firing, gains, lay_out, load_of, split_queries, write_pairs
 from bench.quality import Collection, load
+from ragd.learn.gate import randomisation_p
 
 LOAD_PER_S = 5.0
 CONFIGURATION = """\

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from ragd.catalog.json_columns import dumped
 from ragd.catalog.store import Store
-from ragd.domain.learning import Decision, Observed, Window
+from ragd.domain.deciding import Decision, Observed, Window
 
 _AT_LEAST_EVERY_S: Final = 3600.0
 """An answer that stays the same is kept this often, so that a replay sees how the figures went in between."""

@@ -12,8 +12,9 @@ from typing import Any
 
 from ragd.catalog.json_columns import dumped, with_parsed
 from ragd.catalog.store import Store
+from ragd.domain.deciding import Cost, Reason, RunState
 from ragd.domain.errors import BadRequest, NotFound
-from ragd.domain.learning import Cost, Reason, Role, RunState
+from ragd.domain.learning import Role
 from ragd.domain.training import RunOutcome
 
 NEXT = MappingProxyType(

@@ -9,7 +9,7 @@ from statistics import median
 from typing import Any, Final, Literal
 
 from ragd.catalog.store import Store
-from ragd.domain.learning import Cost
+from ragd.domain.deciding import Cost
 
 What = Literal["prepare", "train", "evaluate", "backfill", "observe"]
 _TOGETHER_S: Final = 3600.0

@@ -17,7 +17,7 @@ from ragd.domain.errors import NotFound, PathInvalid, PluginRefused
 
 if TYPE_CHECKING:
     from ragd.config.schema import Config
-    from ragd.domain.learning import PluginFacts
+    from ragd.domain.plugins import PluginFacts
     from ragd.domain.training import PluginSource
     from ragd.hooks.roster import Roster
 

@@ -15,8 +15,9 @@ from ragd.config.learning import Budget, TrainerSettings
 from ragd.config.load import load
 from ragd.config.origin import Layer
 from ragd.config.schema import Config
+from ragd.domain.deciding import Cost, Reason
 from ragd.domain.errors import ConfigInvalid, NotFound
-from ragd.domain.learning import Cost, PluginFacts, Reason, TrainerFacts
+from ragd.domain.plugins import PluginFacts, TrainerFacts
 from ragd.hooks.roster import Roster
 from ragd.learn.budget import PastCost, price
 from ragd.learn.simulate import History, Kept, RealRun, Replay, Terms, simulate, total

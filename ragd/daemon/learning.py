@@ -11,8 +11,10 @@ from typing import Any, Protocol
 from ragd.catalog.learning import Learning
 from ragd.catalog.registry import Registry
 from ragd.daemon.errands import Errands
+from ragd.domain.deciding import RunState, Verdict
 from ragd.domain.errors import BadRequest, GateRefused, NotFound
-from ragd.domain.learning import PluginFacts, Role, RunState, TrainerFacts, Verdict
+from ragd.domain.learning import Role
+from ragd.domain.plugins import PluginFacts, TrainerFacts
 from ragd.domain.training import RunPlaces
 from ragd.hooks import facts as plugin_facts
 

@@ -15,9 +15,9 @@ from ragd.daemon.chores import Chores
 from ragd.daemon.errands import Errands
 from ragd.daemon.learning import DaemonLearning
 from ragd.daemon.policies import PolicyAnswers
+from ragd.domain.deciding import Cost
 from ragd.domain.errors import DiskFull
 from ragd.domain.index import EmbeddingSpace
-from ragd.domain.learning import Cost
 from ragd.domain.training import PluginSource
 from ragd.embed.encoder import space_of, stored_spec
 from ragd.embed.package import find_model

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 
-from ragd.domain.learning import Observed, Reason
+from ragd.domain.deciding import Observed, Reason
 
 
 class PolicyAnswers:

@@ -10,8 +10,10 @@ from typing import Any, Protocol
 from ragd.catalog.decisions import observed_from
 from ragd.catalog.learning import Learning
 from ragd.config.schema import Config, TrainerSettings
+from ragd.domain.deciding import Cost, Decision, Observed, Reason
 from ragd.domain.errors import NotFound
-from ragd.domain.learning import Cost, Decision, Needs, Observed, PluginFacts, Reason, TrainerFacts
+from ragd.domain.learning import Needs
+from ragd.domain.plugins import PluginFacts, TrainerFacts
 from ragd.learn import budget
 from ragd.learn.trigger import WINDOWS_ASKED, Past, after, decide
 

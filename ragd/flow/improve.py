@@ -19,8 +19,10 @@ from ragd.catalog.learning import Learning
 from ragd.catalog.runs import Runs
 from ragd.catalog.spend import Spend
 from ragd.config.schema import Config
+from ragd.domain.deciding import Cost, RunState
 from ragd.domain.errors import BadRequest, Busy, RagdError
-from ragd.domain.learning import Cost, Event, EventKind, Role, RunState
+from ragd.domain.learning import Role
+from ragd.domain.plugins import Event, EventKind
 from ragd.flow.candidates import Candidate, Candidates, Corpus
 from ragd.flow.judging import Judged
 from ragd.flow.observation import Observation

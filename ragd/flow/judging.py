@@ -12,9 +12,10 @@ from ragd.catalog.models import Models, NewModel
 from ragd.catalog.runs import RunRows, Runs
 from ragd.config.schema import Gate
 from ragd.disk.atomic import write_atomic
+from ragd.domain.deciding import RunState, Verdict
 from ragd.domain.errors import RagdError
 from ragd.domain.index import EmbeddingSpace
-from ragd.domain.learning import Role, RunState, Verdict
+from ragd.domain.learning import Role
 from ragd.domain.training import RunOutcome, RunPlaces
 from ragd.learn.artifacts import Offer, Stored, accept
 from ragd.learn.gate import GateReport, attempts_on_like, judge

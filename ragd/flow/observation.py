@@ -11,9 +11,9 @@ from pathlib import Path
 import numpy as np
 
 from ragd.catalog.reader import CatalogReader
+from ragd.domain.deciding import Window
 from ragd.domain.errors import DiskFull, StateCorrupt
 from ragd.domain.index import HalfVectors
-from ragd.domain.learning import Window
 from ragd.flow.generations import Generations, Live
 from ragd.flow.journal import QueryJournal
 from ragd.learn.observe import Observer, spread_blocks

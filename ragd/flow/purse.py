@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from ragd.catalog.learning import Learning
 from ragd.config.schema import Config
-from ragd.domain.learning import Cost
+from ragd.domain.deciding import Cost
 from ragd.flow.candidates import Candidate
 from ragd.learn import budget
 from ragd.learn.ladder import Contender, Ladder, PastRun, climb

@@ -10,7 +10,8 @@ from typing import Any, Final, Protocol
 from ragd.catalog.registry import Registry
 from ragd.config.schema import Config, TrainerSettings
 from ragd.domain.errors import RagdError
-from ragd.domain.learning import Data, Needs, Resources, Role, TrainerFacts
+from ragd.domain.learning import Data, Needs, Resources, Role
+from ragd.domain.plugins import TrainerFacts
 from ragd.domain.training import PluginSource, Preparation, RunRequest
 from ragd.flow.generations import Generations
 from ragd.flow.route import Routes

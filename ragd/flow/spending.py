@@ -8,7 +8,8 @@ from typing import Any
 from ragd.catalog.learning import Learning
 from ragd.catalog.spend import SpendRows
 from ragd.config.learning import Budget
-from ragd.domain.learning import Role, TrainerFacts
+from ragd.domain.learning import Role
+from ragd.domain.plugins import TrainerFacts
 from ragd.learn.accounts import Charged, Ledger, accounts
 from ragd.learn.savings import Embedded, Promoted, Reference
 

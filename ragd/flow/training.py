@@ -15,8 +15,8 @@ from typing import Any, Protocol
 
 from ragd.catalog.runs import RunRows, Runs
 from ragd.catalog.spend import Spend
+from ragd.domain.deciding import Cost, RunState
 from ragd.domain.errors import BrokerUnavailable, RagdError
-from ragd.domain.learning import Cost, RunState
 from ragd.domain.training import Preparation, RunOutcome, RunPlaces, RunRequest
 from ragd.learn.records import read_outcome, reopen, write_request
 from ragd.learn.snapshot import is_prepared, write_preparation

@@ -11,7 +11,7 @@ from dataclasses import asdict
 from typing import Final
 
 from ragd.domain.errors import LaunchFailed, RagdError
-from ragd.domain.learning import Launcher
+from ragd.domain.plugins import Launcher
 from ragd.domain.training import RunOutcome, RunPlaces, RunRequest
 from ragd.jobs.launchers import LOCAL
 from ragd.jobs.queue import Queues, RunProgress

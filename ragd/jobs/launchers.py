@@ -11,8 +11,10 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
+from ragd.domain.deciding import Cost
 from ragd.domain.errors import LaunchFailed
-from ragd.domain.learning import Cost, Launched, Launcher, Resources
+from ragd.domain.learning import Resources
+from ragd.domain.plugins import Launched, Launcher
 from ragd.jobs.launch import bound_to_this_process
 
 LOCAL: Final = "local"

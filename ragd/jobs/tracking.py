@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
-from ragd.domain.learning import Tracker
+from ragd.domain.plugins import Tracker
 
 _MOST_WAITING: Final = 1_000
 _END_S: Final = 30.0

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ragd.domain.errors import BrokerUnavailable, DiskFull, PluginRefused, RagdError
-from ragd.domain.learning import Launcher, Tracker
+from ragd.domain.plugins import Launcher, Tracker
 from ragd.domain.training import PluginSource, RunOutcome, RunPlaces
 from ragd.hooks import manager
 from ragd.jobs.away import Away

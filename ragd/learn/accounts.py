@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from ragd.config.learning import Budget
-from ragd.domain.learning import Cost
+from ragd.domain.deciding import Cost
 from ragd.learn.budget import DAY_S, FILLING, MONTH_S, TRAINING, Charge, price, usage
 from ragd.learn.savings import Embedded, Promoted, Reference, Saved, saved
 

@@ -11,8 +11,8 @@ from datetime import datetime, time, timedelta, tzinfo
 from statistics import median
 
 from ragd.config.learning import Budget
+from ragd.domain.deciding import Cost
 from ragd.domain.errors import ConfigInvalid
-from ragd.domain.learning import Cost
 
 DAY_S = 86400.0
 MONTH_S = 30 * DAY_S

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Final
 
 from ragd.config.schema import Gate
-from ragd.domain.learning import Reason, Verdict
+from ragd.domain.deciding import Reason, Verdict
 from ragd.learn.scores import SMALLER, Scores, Served, mean
 from ragd.learn.significance import randomisation_p
 

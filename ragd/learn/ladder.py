@@ -15,7 +15,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from ragd.domain.learning import Cost, Data, Decision, Observed, Role, RunState, TrainerFacts, Verdict
+from ragd.domain.deciding import Cost, Decision, Observed, RunState, Verdict
+from ragd.domain.learning import Data, Role
+from ragd.domain.plugins import TrainerFacts
 from ragd.learn.budget import Fits, Waits
 from ragd.learn.trigger import GATES, LIKE_SHARE
 

@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from ragd.domain.deciding import Window
 from ragd.domain.index import HalfVectors, Vectors
-from ragd.domain.learning import Window
 from ragd.learn.drift import Reference, calibrated, look
 
 _PROVING_WINDOWS = 2  # windows before the newest that may take part in the test

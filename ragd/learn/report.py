@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from ragd.domain.learning import Verdict
+from ragd.domain.deciding import Verdict
 from ragd.learn.gate import GateReport
 from ragd.learn.scores import Scores, mean
 

@@ -14,7 +14,8 @@ from dataclasses import dataclass, field, replace
 from datetime import tzinfo
 
 from ragd.config.learning import Budget, TrainerSettings
-from ragd.domain.learning import Cost, Decision, Observed, Reason, TrainerFacts
+from ragd.domain.deciding import Cost, Decision, Observed, Reason
+from ragd.domain.plugins import TrainerFacts
 from ragd.learn.budget import Charge, Fits, PastCost, estimate, quiet_until, reserve
 from ragd.learn.trigger import Past, after, decide
 

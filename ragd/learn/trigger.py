@@ -16,7 +16,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from ragd.config.learning import TrainerSettings
-from ragd.domain.learning import Data, Decision, Observed, Reason, Role, TrainerFacts, Window
+from ragd.domain.deciding import Decision, Observed, Reason, Window
+from ragd.domain.learning import Data, Role
+from ragd.domain.plugins import TrainerFacts
 
 GATES = ("enabled", "examples", "warmup", "cooldown")
 LEVELS = ("document_drift", "query_drift", "bad_share", "centroid_cosine")

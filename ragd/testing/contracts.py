@@ -12,19 +12,11 @@ from typing import Any
 
 import numpy as np
 
+from ragd.domain.deciding import Observed, Reason, TriggerPolicy, Window
 from ragd.domain.errors import ReadFailed
 from ragd.domain.index import EncoderSpec
-from ragd.domain.learning import (
-    Launched,
-    Launcher,
-    Observed,
-    Reason,
-    Resources,
-    Tracker,
-    Trainer,
-    TriggerPolicy,
-    Window,
-)
+from ragd.domain.learning import Resources, Trainer
+from ragd.domain.plugins import Launched, Launcher, Tracker
 from ragd.domain.ports import EncoderKind, Reader
 from ragd.hooks.offers import check_offer
 from ragd.testing.clauses import Outcome, must, tried, working_in

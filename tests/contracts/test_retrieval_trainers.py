@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -15,7 +16,7 @@ from plugins.query_adapter import QueryAdapter
 from ragd.domain.learning import Trainer
 from ragd.testing.contracts import check_trainer
 
-CASES = {
+CASES: dict[str, tuple[object, dict[str, Any]]] = {
     "coarse_quantizer": (CoarseQuantizer(), {"iterations": 4}),
     "query_adapter": (QueryAdapter(), {"epochs": 4, "batch_size": 32}),
     "query_adapter, low rank": (QueryAdapter(), {"epochs": 4, "rank": 8, "accumulate": 2, "temperatures": "0.1"}),

@@ -7,12 +7,12 @@ import re
 from pathlib import Path
 
 import pytest
+import typer
 from typer.testing import CliRunner
 
-from ragd.cli.extra import typer
 from ragd.cli.reference_hooks import GUIDES
 from ragd.domain.index import EncoderSpec
-from ragd.domain.learning import Event, EventKind
+from ragd.domain.plugins import Event, EventKind
 from ragd.hooks.manager import Plugins
 from ragd.hooks.offers import HOOKS
 from ragd.testing import contracts

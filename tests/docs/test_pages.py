@@ -142,7 +142,8 @@ def test_every_configuration_that_is_shown_is_accepted(page: Path, tmp_path: Pat
 
 def test_every_dependency_is_explained_with_its_licence() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    wanted = [*project["dependencies"], *(text for extra in project["optional-dependencies"].values() for text in extra)]
+    extras = project["optional-dependencies"].values()
+    wanted = [*project["dependencies"], *(text for extra in extras for text in extra)]
     names = {found[0].lower() for text in wanted if (found := DISTRIBUTION.match(text))} - {"ragd"}
     page = (ROOT / "docs/explanation/dependencies.md").read_text(encoding="utf-8")
     rows = {

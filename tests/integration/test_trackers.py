@@ -16,7 +16,8 @@ from plugins.mlflow_tracker import MlflowTracker
 from plugins.slurm_launcher import SlurmLauncher
 from plugins.wandb_tracker import WandbTracker
 from ragd.domain.errors import LaunchFailed
-from ragd.domain.learning import Launched, Resources, Tracker
+from ragd.domain.learning import Resources
+from ragd.domain.plugins import Launched, Tracker
 from ragd.hooks.manager import load
 from ragd.jobs.launchers import LocalLauncher, choose
 from ragd.jobs.tracking import Tracking

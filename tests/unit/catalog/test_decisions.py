@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from ragd.catalog.decisions import Decisions, observed_from
-from ragd.domain.learning import Decision, Observed, Reason, Window
+from ragd.domain.deciding import Decision, Observed, Reason, Window
 from tests.unit.catalog.conftest import Kept
 
 WINDOW = Window("documents", 90.0, 200, 0.04, 12.5, None, False, 0.01)

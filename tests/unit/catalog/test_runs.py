@@ -8,8 +8,9 @@ import pytest
 
 from ragd.catalog.runs import NEXT, Runs
 from ragd.catalog.spend import Spend
+from ragd.domain.deciding import Cost, Reason, RunState
 from ragd.domain.errors import BadRequest, NotFound
-from ragd.domain.learning import Cost, Reason, Role, RunState
+from ragd.domain.learning import Role
 from ragd.domain.training import RunOutcome
 from tests.unit.catalog.conftest import Kept
 

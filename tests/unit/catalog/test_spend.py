@@ -6,7 +6,8 @@ import pytest
 
 from ragd.catalog.runs import Runs
 from ragd.catalog.spend import Spend
-from ragd.domain.learning import Cost, Role, RunState
+from ragd.domain.deciding import Cost, RunState
+from ragd.domain.learning import Role
 from tests.unit.catalog.conftest import Kept
 
 

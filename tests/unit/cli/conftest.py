@@ -14,6 +14,7 @@ from typer.testing import CliRunner, Result
 from ragd.cli.main import build
 from ragd.domain.errors import NotFound, RagdError, TimedOut
 from ragd.domain.search import Query
+from ragd.web.backend import LearningBackend
 from ragd.web.routes import create_app
 from ragd.web.server import Server
 
@@ -22,6 +23,8 @@ Run = Callable[..., Result]
 
 class Backend:
     """Answers as a small, healthy daemon; `asked` keeps the questions, `fault` is raised instead when set."""
+
+    learning: LearningBackend  # set by the tests of commands that ask it
 
     def __init__(self) -> None:
         self.asked: list[tuple[str, Any]] = []

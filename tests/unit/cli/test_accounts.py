@@ -14,8 +14,8 @@ from ragd.cli.feedback import feedback
 from ragd.cli.main import build
 from ragd.cli.spend import spend
 from ragd.config.learning import Budget
+from ragd.domain.deciding import Cost
 from ragd.domain.errors import NotFound
-from ragd.domain.learning import Cost
 from ragd.learn.accounts import Charged, Ledger, accounts
 from ragd.learn.savings import Embedded, Promoted, Reference
 

@@ -17,19 +17,10 @@ from ragd.catalog.spend import Spend
 from ragd.catalog.store import Store
 from ragd.cli import simulation
 from ragd.config.learning import Budget
+from ragd.domain.deciding import Cost, Decision, Observed, Reason, RunState
 from ragd.domain.errors import ConfigInvalid, NotFound
-from ragd.domain.learning import (
-    Cost,
-    Data,
-    Decision,
-    Needs,
-    Observed,
-    PluginFacts,
-    Reason,
-    Role,
-    RunState,
-    TrainerFacts,
-)
+from ragd.domain.learning import Data, Needs, Role
+from ragd.domain.plugins import PluginFacts, TrainerFacts
 
 FACTS = {
     "query_adapter": TrainerFacts("query_adapter", Role.QUERY_ADAPTER, Needs(Data.PAIRS, 50), 20.0, "query_adapter"),

@@ -14,7 +14,7 @@ from ragd.hooks.trust import trust
 from ragd.testing.contracts import check_encoder_kind
 from ragd.testing.plugin import load_plugin
 
-CODE = '''
+CODE = """
 import numpy as np
 from ragd.hooks.api import EmbeddingSpace, hookimpl
 
@@ -42,7 +42,7 @@ class Constant:
 @hookimpl
 def ragd_encoders():
     return [Constant()]
-'''
+"""
 
 
 @pytest.fixture

@@ -12,9 +12,10 @@ import pytest
 
 from ragd.catalog.reader import CatalogReader
 from ragd.config.schema import Gate
+from ragd.domain.deciding import Verdict
 from ragd.domain.errors import ArtifactInvalid, ModelMismatch, TooFewExamples, TrainingFailed
 from ragd.domain.index import EncoderSpec, IndexPolicy
-from ragd.domain.learning import Data, Needs, Role, Verdict
+from ragd.domain.learning import Data, Needs, Role
 from ragd.domain.training import RunOutcome, RunPlaces
 from ragd.embed.encoder import open_encoder
 from ragd.embed.transform import QueryTransform

@@ -14,7 +14,9 @@ from ragd.catalog.runs import Runs
 from ragd.catalog.spend import Spend
 from ragd.catalog.store import Store
 from ragd.config.learning import Budget
-from ragd.domain.learning import Cost, Data, Needs, Role, RunState, TrainerFacts
+from ragd.domain.deciding import Cost, RunState
+from ragd.domain.learning import Data, Needs, Role
+from ragd.domain.plugins import TrainerFacts
 from ragd.flow.spending import references, spending
 
 NOW = 1_700_000_000.0

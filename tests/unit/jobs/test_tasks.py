@@ -11,13 +11,14 @@ import pytest
 from ragd.domain.changes import Observation, Presence
 from ragd.domain.documents import Extraction, Piece, Stat
 from ragd.domain.index import EmbeddingSpace, EncoderSpec, Vectors
+from ragd.domain.training import RunOutcome
 from ragd.domain.work import EmbedBatch, EmbedResult, ExtractBatch, ExtractItem, ExtractResult
 from ragd.embed.halt import Halt, Halted
 from ragd.jobs.broker import Broker
 from ragd.jobs.encoders import Encoders
 from ragd.jobs.hold import Handler
 from ragd.jobs.loop import WorkerOptions, run_worker
-from ragd.jobs.queue import Queues, Trouble
+from ragd.jobs.queue import Queues, RunEnded, RunProgress, RunWantsFiles, Trouble
 from ragd.jobs.settings import WorkerModel
 from ragd.jobs.tasks import embed_handlers, extract_handlers, index_handlers, tell_trouble
 
@@ -30,6 +31,7 @@ class Daemon:
     texts: list[tuple[str, tuple[ExtractResult, ...]]] = field(default_factory=list)
     vectors: list[EmbedResult] = field(default_factory=list)
     troubles: list[Trouble] = field(default_factory=list)
+    runs: list[RunProgress | RunEnded | RunWantsFiles] = field(default_factory=list)
     ticks: int = 0
 
     def plan(self, root_id: int, observations: Sequence[Observation]) -> None:
@@ -44,6 +46,15 @@ class Daemon:
 
     def trouble(self, trouble: Trouble) -> None:
         self.troubles.append(trouble)
+
+    def run_progress(self, progress: RunProgress) -> None:
+        self.runs.append(progress)
+
+    def run_ended(self, ended: RunEnded) -> None:
+        self.runs.append(ended)
+
+    def run_wants_files(self, wanted: RunWantsFiles) -> None:
+        self.runs.append(wanted)
 
     def tick(self) -> None:
         self.ticks += 1
@@ -273,3 +284,17 @@ def test_vectors_that_are_not_numbers_never_reach_the_catalog(broker: Broker, qu
     drain(broker, queues, daemon)
     assert daemon.vectors == []
     assert ["not finite" in trouble.reason for trouble in daemon.troubles] == [True]
+
+
+def test_what_is_told_of_runs_comes_to_the_daemon_as_it_was_told(queues: Queues, broker: Broker) -> None:
+    told = (
+        RunProgress("run-1", 1, 5.0, 3, 10, {"loss": 0.25}),
+        RunWantsFiles("run-1", ("encoder",)),
+        RunEnded("run-1", RunOutcome("trained", files={"a.safetensors": "0" * 64}, loss=0.125), is_remote=True),
+    )
+    queues.run_progress(told[0])
+    queues.run_wants_files(told[1])
+    queues.run_ended(told[2])
+    daemon = Daemon()
+    run_worker("index", broker, index_handlers(daemon), WorkerOptions(burst=True))
+    assert sorted(map(str, daemon.runs)) == sorted(map(str, told))

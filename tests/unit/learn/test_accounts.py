@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from ragd.config.learning import Budget
-from ragd.domain.learning import Cost
+from ragd.domain.deciding import Cost
 from ragd.learn.accounts import Charged, Ledger, accounts
 from ragd.learn.savings import Embedded, Promoted, Reference, saved
 

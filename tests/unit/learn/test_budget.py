@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ragd.config.learning import Budget
+from ragd.domain.deciding import Cost
 from ragd.domain.errors import ConfigInvalid
-from ragd.domain.learning import Cost
 from ragd.learn.budget import (
     DAY_S,
     MONTH_S,

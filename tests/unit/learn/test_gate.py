@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ragd.config.schema import Gate
-from ragd.domain.learning import Role, Verdict
+from ragd.domain.deciding import Verdict
+from ragd.domain.learning import Role
 from ragd.learn.gate import GateReport, alpha_of, attempts_on_like, judge
 from ragd.learn.scores import SMALLER, Scores, Served, Slice
 

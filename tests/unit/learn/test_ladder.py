@@ -7,7 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ragd.domain.learning import Cost, Data, Decision, Needs, Observed, Reason, Role, RunState, TrainerFacts, Verdict
+from ragd.domain.deciding import Cost, Decision, Observed, Reason, RunState, Verdict
+from ragd.domain.learning import Data, Needs, Role
+from ragd.domain.plugins import TrainerFacts
 from ragd.learn.budget import Fits, Waits
 from ragd.learn.ladder import OPEN, TIMES, Contender, Ladder, PastRun, Rung, Stand, climb
 from ragd.learn.trigger import GATES

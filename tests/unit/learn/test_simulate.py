@@ -6,7 +6,9 @@ from datetime import UTC
 import pytest
 
 from ragd.config.learning import Budget, TrainerSettings
-from ragd.domain.learning import Cost, Data, Needs, Observed, Reason, Role, TrainerFacts
+from ragd.domain.deciding import Cost, Observed, Reason
+from ragd.domain.learning import Data, Needs, Role
+from ragd.domain.plugins import TrainerFacts
 from ragd.learn.budget import PastCost
 from ragd.learn.simulate import History, Kept, RealRun, Replay, Terms, simulate
 

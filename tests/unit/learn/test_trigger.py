@@ -7,7 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ragd.config.learning import TrainerSettings
-from ragd.domain.learning import Data, Decision, Needs, Observed, Reason, Role, TrainerFacts, Window
+from ragd.domain.deciding import Decision, Observed, Reason, Window
+from ragd.domain.learning import Data, Needs, Role
+from ragd.domain.plugins import TrainerFacts
 from ragd.learn.trigger import GATES, LEVELS, Past, after, decide, effective, is_enabled
 
 ADAPTER = TrainerFacts("query_adapter", Role.QUERY_ADAPTER, Needs(Data.PAIRS, 50), 2.0, "query_adapter")

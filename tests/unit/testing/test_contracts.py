@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from ragd.domain.deciding import Observed, Reason
 from ragd.domain.documents import ReadText
 from ragd.domain.errors import ReadFailed
-from ragd.domain.learning import Artifact, Data, Needs, Observed, Reason, Role, Run
+from ragd.domain.learning import Artifact, Data, Needs, Role, Run
 from ragd.hooks.artifacts import save_tensors, save_transform
 from ragd.testing import check_policy, check_reader, check_tracker, check_trainer
 
