@@ -31,7 +31,7 @@ class Edge(TyperGroup):
     def list_commands(self, ctx: Any) -> list[str]:
         """Every command's name, those of plugins last."""
         own = super().list_commands(ctx)
-        added = [] if ctx.resilient_parsing else extra.names(ctx.params.get("config"), ctx.params.get("state"))
+        added = [] if ctx.resilient_parsing else extra.names(ctx.params.get("state"))
         return [*own, *(name for name in added if name not in own)]
 
     def main(self, args: Sequence[str] | None = None, *rest: Any, **extra: Any) -> Any:

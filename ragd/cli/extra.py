@@ -10,19 +10,24 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from ragd.config.folders import default_state
+
 if TYPE_CHECKING:
     from ragd.hooks.roster import Roster
 
 
-def names(config: Path | None, state: Path | None) -> list[str]:
-    """The commands of plugins that were looked at before; nothing is imported, and nothing raised."""
-    from ragd.domain.errors import RagdError
+def names(state: Path | None) -> list[str]:
+    """The commands of plugins that a daemon or a command saw before; read from where that is kept, without more.
 
+    A state folder that only a configuration file names is not looked into: help must not wait for a configuration.
+    """
+    import json
+
+    folder = state or Path(os.environ.get("RAGD_STATE") or default_state(os.environ))
     try:
-        with _roster(config, state) as roster:
-            roster.step()
-            return sorted(name for one in roster.facts if not one.problem for name in one.commands)
-    except RagdError:
+        held = json.loads((folder / "plugins-seen.json").read_text("utf-8"))
+        return sorted({str(name) for seen in held.values() for one in seen.values() for name in one["commands"]})
+    except (OSError, ValueError, TypeError, KeyError, AttributeError):
         return []
 
 
