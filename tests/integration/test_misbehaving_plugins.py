@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import statistics
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -68,13 +69,16 @@ def alive_with(word: str) -> list[int]:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", sorted(AT_CHECK))
-def test_a_check_names_what_is_wrong_and_leaves_nothing_behind(name: str) -> None:
-    before = set(tree.processes())
+def test_a_check_names_what_is_wrong_and_leaves_nothing_behind(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     rows = list(trial(source_of(name), {}, LIMITS))
     problems = [row["problem"] for row in rows if row["problem"]]
     assert any(AT_CHECK[name] in problem for problem in problems), rows
-    ours = [pid for pid in set(tree.processes()) - before if "ragd-check" in tree.variable(pid, "TMPDIR")]
-    assert [pid for pid in ours if (one := tree.process(pid)) is not None and one.state not in "ZX"] == []
+    ours = [one for one in tree.processes().values() if str(tmp_path) in tree.variable(one.pid, "TMPDIR")]
+    assert [one for one in ours if one.state not in "ZX"] == []
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.slow
