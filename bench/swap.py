@@ -176,7 +176,7 @@ def answer(client: Client, text: str) -> tuple[int, ...]:
 
 def accounts(client: Client) -> dict[str, float]:
     """CPU seconds of training and evaluation by the charges, and by the runs' own figures."""
-    account = client.learn("GET", "spend")["spent"]["runs"]
+    account = client.learn("GET", "spend")["totals"]["runs"]
     return {name: account[name]["cpu_s"] for name in ("charged", "runs")}
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +20,7 @@ from ragd.domain.training import RunPlaces
 from ragd.hooks import facts as plugin_facts
 
 _LOG_BYTES = 256 * 1024
+_LOOK_S, _POLL_S = 20.0, 0.05
 _ENDED = frozenset({RunState.DONE, RunState.FAILED, RunState.STOPPED})
 Json = Mapping[str, object]
 
@@ -60,7 +62,8 @@ class Improving(Protocol):
 class DaemonLearning:
     """A web.backend.LearningBackend over one daemon.
 
-    `plugins` are all plugins as they stand, `account` puts the spending together, `judge` notes feedback.
+    `plugin_list` gives all plugins as they stand, `look` looks for changed ones (in the main thread; True while they
+    are being looked at), `account` puts the spending together, `judge` notes feedback.
     """
 
     improving: Improving
@@ -69,6 +72,7 @@ class DaemonLearning:
     registry: Registry
     runs_folder: Path
     plugin_list: Callable[[], tuple[PluginFacts, ...]]
+    look: Callable[[], bool]
     account: Callable[[tuple[TrainerFacts, ...]], dict[str, Any]]
     judge: Callable[[int, int, bool], None]
 
@@ -94,6 +98,7 @@ class DaemonLearning:
         """Begins a run."""
         if on is not None and not os.path.isabs(on):
             raise BadRequest(f"{on} is not an absolute path", hint="give the whole path of the file")
+        self._look()
         return {"run": self.errands.ask(lambda: self.improving.request(trainer, on=on, cause=cause))}
 
     def runs(self, *, limit: int, trainer: str | None) -> Json:
@@ -184,6 +189,12 @@ class DaemonLearning:
     def feedback(self, query: int, chunk: int, *, good: bool) -> None:
         """Notes a judgement."""
         self.errands.ask(lambda: self.judge(query, chunk, good))
+
+    def _look(self) -> None:
+        """Whoever trusts a file and asks for a run of it means the file as it is now."""
+        deadline = time.monotonic() + _LOOK_S
+        while self.errands.ask(self.look) and time.monotonic() < deadline:
+            time.sleep(_POLL_S)
 
     def _champion(self, role: str) -> Json:
         for each in self.registry.champions():

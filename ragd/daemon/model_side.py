@@ -108,6 +108,7 @@ class ModelSide:
             app.reader.registry,
             self._runs_folder,
             lambda: self.roster.facts,
+            self._look,
             lambda trainers: spending(rows, config.budget, trainers, clock()),
             lambda query, chunk, good: app.journal.judge(query, chunk, is_good=good),
         )
@@ -128,8 +129,7 @@ class ModelSide:
     def step(self) -> None:
         """A turn, in the main thread. A full disk puts it off; everything is still there for the next one."""
         try:
-            if self.roster.step():
-                self.hosts.follow(self.roster.facts)
+            self._look()
             self._app.journal.flush()
             self.improve.step()
             self._retain()
@@ -205,6 +205,11 @@ class ModelSide:
     def _encoded(self, generation: int, seconds: float, is_fill: bool) -> None:
         if is_fill:
             self._tables.spend.charge("backfill", Cost(seconds), generation=generation)
+
+    def _look(self) -> bool:
+        if self.roster.step():
+            self.hosts.follow(self.roster.facts)
+        return self.roster.is_looking
 
     def _prune(self, keep: int) -> tuple[list[str], int]:
         """Gives up models and removes their files; names and bytes."""

@@ -213,8 +213,11 @@ class Improve:
         if ladder is None:
             return
         by_name = {candidate.facts.name: candidate for candidate in candidates}
-        self._candidates.settle(by_name[ladder.because])
-        self._begin(by_name[ladder.chosen], "trigger", None, because=by_name[ladder.because])
+        because, chosen = by_name[ladder.because], by_name[ladder.chosen]
+        self._candidates.settle(because)
+        run_id = self._begin(chosen, "trigger", None, because=because)
+        if because is not chosen:  # what fired is latched, also after a restart
+            self._tables.decisions.record(because.decision, because.observed, run_id)
         self._take_up(self._clock())
 
     def _begin(self, candidate: Candidate, cause: str, on: str | None, because: Candidate | None = None) -> str:
