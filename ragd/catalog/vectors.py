@@ -87,10 +87,10 @@ class Vectors:
             db.execute("UPDATE contents SET missing = 0 WHERE missing > 0 AND refs > 0")
             # What is live and lacks a vector is what waits to be embedded; what rests is counted when it comes back.
             lacking = db.execute(
-                "UPDATE contents SET missing = (SELECT count(*) FROM content_chunks c JOIN to_embed t"
-                " ON t.generation = ? AND t.chunk_id = c.chunk_id WHERE c.content_id = contents.id) WHERE refs > 0"
-                " AND id IN (SELECT c.content_id FROM to_embed t JOIN content_chunks c ON c.chunk_id = t.chunk_id"
-                " WHERE t.generation = ?) RETURNING id",
+                "UPDATE contents SET missing = (SELECT count(*) FROM content_chunks c WHERE c.content_id = contents.id"
+                " AND EXISTS (SELECT 1 FROM to_embed t WHERE t.generation = ? AND t.chunk_id = c.chunk_id))"
+                " WHERE refs > 0 AND id IN (SELECT c.content_id FROM to_embed t CROSS JOIN content_chunks c"
+                " ON c.chunk_id = t.chunk_id WHERE t.generation = ?) RETURNING id",
                 (generation, generation),
             ).fetchall()
             return sorted(before.difference(row[0] for row in lacking))
