@@ -24,11 +24,12 @@ _SUMS = {
     "words of live chunks": "SELECT count(*) FROM chunks WHERE refs > 0 AND id NOT IN (SELECT id FROM words_docsize)",
     "words of no live chunk": "SELECT count(*) FROM words_docsize WHERE id NOT IN"
     " (SELECT id FROM chunks WHERE refs > 0)",
-    "vectors that content lacks": "SELECT count(*) FROM contents k WHERE missing <> (SELECT count(*) FROM"
+    "vectors that content lacks": "SELECT count(*) FROM contents k WHERE refs > 0 AND missing <> (SELECT count(*) FROM"
     " content_chunks cc WHERE cc.content_id = k.id AND NOT EXISTS (SELECT 1 FROM vectors v JOIN generations g"
     " ON g.id = v.generation WHERE g.serving AND v.chunk_id = cc.chunk_id))",
-    "embed work": "SELECT count(*) FROM chunks c WHERE refs > 0 AND NOT EXISTS (SELECT 1 FROM vectors v"
-    " WHERE v.chunk_id = c.id) AND NOT EXISTS (SELECT 1 FROM to_embed t WHERE t.chunk_id = c.id)",
+    "embed work": "SELECT count(*) FROM chunks c JOIN generations g ON g.state = 'live' WHERE refs > 0 AND NOT EXISTS"
+    " (SELECT 1 FROM vectors v WHERE v.generation = g.id AND v.chunk_id = c.id) AND NOT EXISTS"
+    " (SELECT 1 FROM to_embed t WHERE t.generation = g.id AND t.chunk_id = c.id)",
 }
 
 

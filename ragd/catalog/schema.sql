@@ -20,7 +20,7 @@ CREATE TABLE contents (
   title TEXT NOT NULL,
   size_chars INTEGER NOT NULL,
   chunks INTEGER NOT NULL,
-  missing INTEGER NOT NULL,  -- rows of content_chunks whose chunk has no vector in the serving generation
+  missing INTEGER NOT NULL,  -- rows of content_chunks whose chunk has no vector in the serving generation; while refs > 0
   refs INTEGER NOT NULL DEFAULT 0,
   retired_at REAL,
   UNIQUE (hash, kind, reader)
