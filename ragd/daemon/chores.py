@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ragd.domain.errors import LaunchFailed
 from ragd.flow.training import ChoreEnd
 from ragd.jobs.launch import bound_to_this_process
 
@@ -45,20 +46,26 @@ class Chores:
     def start(
         self, name: str, module: str, arguments: Sequence[str], output: Path, *, threads: int = 1, timeout_s: float
     ) -> None:
-        """Runs `python -m MODULE ARGUMENTS` as the chore `name`; nothing happens when it is running already."""
+        """Runs `python -m MODULE ARGUMENTS` as the chore `name`; nothing happens when it is running already.
+
+        Raises LaunchFailed when its output has no folder, or the machine has no room for one more process.
+        """
         if name in self._running:
             return
         limits = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), str(threads))
         command = [sys.executable, "-P", "-m", module, *arguments]
-        with output.open("wb") as stream:
-            process = subprocess.Popen(
-                bound_to_this_process(["nice", "-n", str(self._nice), *command]),
-                stdin=subprocess.DEVNULL,
-                stdout=stream,
-                stderr=subprocess.STDOUT,
-                env={**self._environment, **limits, "TOKENIZERS_PARALLELISM": "false"},
-                start_new_session=True,
-            )
+        try:
+            with output.open("wb") as stream:
+                process = subprocess.Popen(
+                    bound_to_this_process(["nice", "-n", str(self._nice), *command]),
+                    stdin=subprocess.DEVNULL,
+                    stdout=stream,
+                    stderr=subprocess.STDOUT,
+                    env={**self._environment, **limits, "TOKENIZERS_PARALLELISM": "false"},
+                    start_new_session=True,
+                )
+        except OSError as error:
+            raise LaunchFailed(f"{name} cannot be started: {error}", hint="see whether its folder is there") from error
         self._running[name] = _Chore(process, output, self._clock() + timeout_s)
         _LOG.info("chore_started name=%s pid=%d", name, process.pid)
 

@@ -39,6 +39,7 @@ _LOG = logging.getLogger("ragd.daemon")
 _PURSE_S = 2.0
 _RETAIN_S = 3600.0
 _KEPT_DECISIONS = 2000
+_SAID_S = 30.0
 
 
 class ModelSide:
@@ -115,6 +116,7 @@ class ModelSide:
         self._purse = Purse(config, rows)
         self._fill = (0.0, True)
         self._retained_at = 0.0
+        self._broken = (-_SAID_S, "")
         app.dispatch.may_fill = self._may_fill
         app.ingest.on_encoded = self._encoded
 
@@ -135,6 +137,9 @@ class ModelSide:
             self._retain()
         except DiskFull as error:
             _LOG.warning("model_side_waits reason=%s", error)
+        except Exception as error:  # noqa: BLE001 - an edge: a bug in training must not hold up what is indexed
+            self._broken = (self._clock(), f"training does not get on: {type(error).__name__}: {error}")
+            _LOG.exception("model_side_broke")
 
     def close(self) -> None:
         """Ends what was started; runs go on at the next start."""
@@ -154,9 +159,10 @@ class ModelSide:
 
     @property
     def reasons(self) -> list[str]:
-        """What is wrong: files of examples that cannot be read, and plugins that misbehaved."""
+        """What is wrong: files of examples that cannot be read, plugins that misbehaved, a turn that broke just now."""
+        broken = [self._broken[1]] if self._clock() - self._broken[0] < _SAID_S else []
         plugins = [f"the plugin {each.plugin}: {each.reason}" for each in self.hosts.problems()]
-        return [*self.availability.problems, *plugins]
+        return [*self.availability.problems, *plugins, *broken]
 
     def _candidates(self) -> Candidates:
         return Candidates(
