@@ -200,9 +200,14 @@ class RunRows:
         return next(iter(self.newest(limit=1, trainer=trainer)), None)
 
     def last_prepared(self, trainer: str) -> dict[str, Any] | None:
-        """The trainer's newest run that had its data: what came since is counted from its `changes`."""
+        """The trainer's newest run that had its data: what came since is counted from its `changes`.
+
+        Runs on a file that a person named are left out: what is configured is as new as it was.
+        """
         rows = self._rows(
-            "WHERE trainer = ? AND data_sha256 <> '' ORDER BY requested_at DESC, id DESC LIMIT 1", trainer
+            "WHERE trainer = ? AND data_sha256 <> '' AND json_extract(settings, '$.on') IS NULL"
+            " ORDER BY requested_at DESC, id DESC LIMIT 1",
+            trainer,
         )
         return next(iter(rows), None)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ragd.catalog.learning import Learning
+from ragd.catalog.runs import OPEN
 from ragd.config.schema import Config
 from ragd.domain.deciding import Cost
 from ragd.flow.candidates import Candidate
@@ -37,7 +38,10 @@ class Purse:
         return answer if isinstance(answer, budget.Waits) else None
 
     def ladders(self, candidates: Sequence[Candidate], changes: int, now: float) -> tuple[Ladder, ...]:
-        """How each ladder stands now; `changes` counts every change of the corpus there was."""
+        """How each ladder stands now; `changes` counts every change of the corpus there was.
+
+        What came of a file that a person named tells nothing of the data that a trigger would train on.
+        """
         settings = self._config.budget
         contenders = [
             Contender(
@@ -61,5 +65,6 @@ class Purse:
                 data_sha256=run["data_sha256"],
             )
             for run in self._rows.runs.newest(limit=_CLIMBED)
+            if run["state"] in OPEN or run["settings"].get("on") is None
         ]
         return climb(contenders, runs, changes)
