@@ -75,6 +75,7 @@ def measured(
         run = await_firing(daemon.client, "query_adapter", timeout_s)
         time.sleep(2.0)
     print(json.dumps(run, indent=1, default=str), flush=True)
+    made = daemon.client.learn("GET", f"models/{run['model']}")["facts"] if run["model"] else {}
     champions = daemon.client.learn("GET", "models")["champions"]
     is_promoted = any(each["role"] == "query-adapter" and each["model"] for each in champions)
     after = gains(daemon.client, collection, laid, unseen)
@@ -86,7 +87,10 @@ def measured(
         before = gains(daemon.client, collection, laid, unseen)
     return {
         "fired_by": [reason["text"] for reason in run["reasons"] if reason["holds"]],
-        "train_s": run["train_s"],
+        "train_s": round(made.get("train_s", 0.0), 2),
+        "fit_s": round(made.get("fit_s", 0.0), 2),
+        "run_cpu_s": round(run["cpu_s"], 1),
+        "run_wall_s": round(run["ended_at"] - run["started_at"], 1),
         "gate": run["verdict"] or run["state"],
         "gate_says": run["reason"],
         "promoted": is_promoted,

@@ -104,7 +104,7 @@ def promoted(daemon: Running, place: Path, collection: Collection, laid: Laid, u
         "gate": run["verdict"],
         "gate_says": run["reason"],
         "forced": is_forced,
-        "train_s": run["train_s"],
+        "train_s": round(client.learn("GET", f"models/{run['model']}")["facts"]["train_s"], 1),
         "promotion_s": round(mapped_at - asked_at, 3),
         "fill_s": round(fill_s, 1),
         "recall_from_first_second": first_second(searches, mapped_at, final),

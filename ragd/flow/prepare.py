@@ -13,7 +13,7 @@ import numpy as np
 from ragd.catalog.corpus import CorpusReader, open_corpus
 from ragd.catalog.reader import CatalogReader
 from ragd.domain.errors import ModelMismatch, NotFound, TooFewExamples
-from ragd.domain.index import EmbeddingSpace, HalfVectors, Ids
+from ragd.domain.index import EmbeddingSpace, HalfVectors, Ids, Vectors
 from ragd.domain.learning import Chunk, Data, Needs, Pair, Prompt, Role
 from ragd.domain.training import Preparation, RunPlaces, RunRequest
 from ragd.embed.encoder import open_encoder
@@ -29,6 +29,10 @@ from ragd.learn.splits import Side
 
 MOST_CHUNKS: Final = 200_000
 """Chunks of a snapshot; of more, a sample is taken that holds every chunk that answers a question."""
+
+
+Labelled = tuple[list[Pair], list[Pair], Vectors]
+"""Training pairs, validation pairs, and the vectors of the queries of both."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +95,8 @@ def _of_prompts(request: RunRequest, preparation: Preparation) -> tuple[Snapshot
 def _of_corpus(request: RunRequest, preparation: Preparation) -> tuple[SnapshotParts, dict[str, Any]]:
     stock = _stock(request, preparation)
     examples = stock.examples
-    pairs, validation = ([], []) if examples is None else _pairs(request, preparation, stock, examples)
+    nothing: Labelled = ([], [], np.empty((0, 0), np.float32))
+    pairs, validation, asked = nothing if examples is None else _pairs(request, preparation, stock, examples)
     labelled = sum(pair.source != "heading" for pair in pairs)
     count = labelled if preparation.needs.data is Data.PAIRS else len(stock.chunks)
     heldout = len(examples.divided.heldout) if examples is not None else 0
@@ -112,7 +117,7 @@ def _of_corpus(request: RunRequest, preparation: Preparation) -> tuple[SnapshotP
             "newest_from": examples.split.newest_from if examples is not None else None,
         },
     }
-    return SnapshotParts(stock.chunks, stock.vectors, pairs, validation), facts
+    return SnapshotParts(stock.chunks, stock.vectors, pairs, validation, query_vectors=asked), facts
 
 
 def require(trainer: str, needs: Needs, there: int, heldout: int) -> None:
@@ -204,8 +209,9 @@ def _chunks(
 
 def _pairs(
     request: RunRequest, preparation: Preparation, stock: Stock, examples: Examples
-) -> tuple[list[Pair], list[Pair]]:
-    """Training and validation pairs, with negatives from the snapshot's chunks by the serving encoder."""
+) -> Labelled:
+    """Training and validation pairs, with negatives from the snapshot's chunks by the serving encoder, and what it
+    made of their queries."""
     divided = examples.divided
     require(request.trainer, preparation.needs, len(divided.training), len(divided.heldout))
     shelf = Shelf(stock.chunks, stock.vectors, stock.chunks_of)
@@ -217,8 +223,11 @@ def _pairs(
                 hint="start the run again; the serving encoder changed meanwhile",
             )
 
+        known: dict[str, Vectors] = {}
+
         def made(questions: Sequence[Question]) -> list[Pair]:
             vectors = query_vectors(encoder, request.encoder, [q.query for q in questions])
+            known.update(zip((q.query for q in questions), vectors, strict=True))
             return assembled(questions, vectors, shelf, Mining())
 
         training, validation = made(divided.training), made(divided.validation)
@@ -227,7 +236,9 @@ def _pairs(
     away = [*(item.question.query for item in divided.heldout), *(pair.query for pair in validation)]
     training_chunks = _training_chunks(stock, examples.layout)
     headings = {chunk: heading for chunk, heading in stock.headings.items() if chunk in training_chunks}
-    return [*training, *heading_pairs(headings, len(training), away, seed=request.seed)], validation
+    asked = [known[pair.query] for pair in (*training, *validation)]
+    rows = np.stack(asked) if asked else np.empty((0, stock.space.dimension), np.float32)
+    return [*training, *heading_pairs(headings, len(training), away, seed=request.seed)], validation, rows
 
 
 def _training_chunks(stock: Stock, layout: Layout) -> set[int]:

@@ -12,10 +12,11 @@ import numpy as np
 
 from ragd.domain.errors import ModelUnavailable, TrainingFailed
 from ragd.domain.index import Vectors
-from ragd.domain.learning import Resources, Role, Snapshot
+from ragd.domain.learning import Resources, Role
 from ragd.domain.ports import Encoder
 from ragd.domain.training import RunPlaces, RunRequest
 from ragd.learn.records import Step, step_line
+from ragd.learn.snapshot import FrozenSnapshot
 
 _EVERY_LINE: Final = 10_000  # lines that are all kept; of a run with more steps ten a second are
 _LATER_S: Final = 0.1
@@ -35,7 +36,7 @@ class TrainerRun:
         places: RunPlaces,
         report: TextIO,
         *,
-        open_data: Callable[[], Snapshot],
+        open_data: Callable[[], FrozenSnapshot],
         open_encoder: Callable[[], Encoder],
         is_signalled: Callable[[], bool] = lambda: False,
         clock: Callable[[], float] = time.time,
@@ -43,7 +44,7 @@ class TrainerRun:
         self._request, self._places, self._report = request, places, report
         self._open_data, self._open_encoder = open_data, open_encoder
         self._is_signalled, self._clock = is_signalled, clock
-        self._data: Snapshot | None = None
+        self._data: FrozenSnapshot | None = None
         self._encoder: Encoder | None = None
         self._lines, self._line_at = 0, 0.0
         self._looked_at = -math.inf
@@ -64,7 +65,7 @@ class TrainerRun:
         return self._places.checkpoints
 
     @property
-    def data(self) -> Snapshot:
+    def data(self) -> FrozenSnapshot:
         if self._data is None:
             self._data = self._open_data()
         return self._data
@@ -114,9 +115,9 @@ class TrainerRun:
         self._report.flush()
 
     def encode_queries(self, texts: Sequence[str]) -> Vectors:
-        encoder = self._opened()
-        rows = [encoder.encode_query(text) for text in texts]
-        return np.stack(rows) if rows else np.empty((0, encoder.space.dimension), dtype=np.float32)
+        known = self.data.query_vectors
+        rows = [known[text] if text in known else self._opened().encode_query(text) for text in texts]
+        return np.stack(rows) if rows else np.empty((0, self.data.vectors.shape[1]), dtype=np.float32)
 
     def encode_documents(self, texts: Sequence[str]) -> Vectors:
         return self._opened().encode(texts)

@@ -16,13 +16,14 @@ import numpy as np
 
 from ragd.disk.atomic import no_room_named, sync_folder, write_atomic
 from ragd.domain.errors import ArtifactInvalid, TrainingFailed
-from ragd.domain.index import HalfVectors, Ids
+from ragd.domain.index import HalfVectors, Ids, Vectors
 from ragd.domain.learning import Chunk, Data, Needs, Pair, Prompt
 from ragd.domain.training import Preparation, RunPlaces
 
 FORMAT: Final = 1
 _MANIFEST: Final = "manifest.json"
 _VECTORS: Final = "vectors.npy"
+_QUERIES: Final = "queries.npy"
 _LINES: Final = ("chunks.jsonl", "pairs.jsonl", "validation.jsonl", "prompts.jsonl")
 
 Item = TypeVar("Item")
@@ -30,13 +31,18 @@ Item = TypeVar("Item")
 
 @dataclass(frozen=True, slots=True)
 class SnapshotParts:
-    """What a snapshot holds: chunks in the order of `vectors` (n, dimension), and examples."""
+    """What a snapshot holds: chunks in the order of `vectors` (n, dimension), and examples.
+
+    `query_vectors` (float32, unit length) are of the labelled training pairs and then of the validation pairs, in their
+    order: no trainer need encode them again.
+    """
 
     chunks: Sequence[Chunk] = ()
     vectors: HalfVectors = field(default_factory=lambda: np.empty((0, 0), np.float16))
     pairs: Sequence[Pair] = ()
     validation_pairs: Sequence[Pair] = ()
     prompts: Sequence[Prompt] = ()
+    query_vectors: Vectors = field(default_factory=lambda: np.empty((0, 0), np.float32))
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +68,8 @@ def write_snapshot(folder: Path, parts: SnapshotParts, facts: Mapping[str, Any])
         for name, items in named.items():
             _write_lines(work / name, items)
         np.save(work / _VECTORS, np.ascontiguousarray(parts.vectors, np.float16), allow_pickle=False)
-        files = {name: _sha256(work / name) for name in sorted((*_LINES, _VECTORS))}
+        np.save(work / _QUERIES, np.ascontiguousarray(parts.query_vectors, np.float32), allow_pickle=False)
+        files = {name: _sha256(work / name) for name in sorted((*_LINES, _VECTORS, _QUERIES))}
         joint = hashlib.sha256("".join(f"{name} {digest}\n" for name, digest in files.items()).encode()).hexdigest()
         counts = {name.removesuffix(".jsonl"): len(items) for name, items in named.items()}
         manifest = Manifest(joint, files, counts, dict(facts))
@@ -81,7 +88,7 @@ def read_manifest(folder: Path) -> Manifest:
         if raw.pop("format") != FORMAT:
             raise ValueError("another format")
         manifest = Manifest(**raw)
-        if manifest.files.keys() != {*_LINES, _VECTORS}:
+        if manifest.files.keys() != {*_LINES, _VECTORS, _QUERIES}:
             raise ValueError("other files than a snapshot has")
     except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
         raise ArtifactInvalid(
@@ -135,6 +142,14 @@ class FrozenSnapshot:
     def validation_pairs(self) -> Sequence[Pair]:
         """Pairs to choose settings by."""
         return _Lines(self._folder / "validation.jsonl", _pair)
+
+    @cached_property
+    def query_vectors(self) -> Mapping[str, Vectors]:
+        """Vectors of queries that were encoded when the data was made, by their text; (dimension,) each, float32."""
+        rows: Vectors = np.load(self._folder / _QUERIES, mmap_mode="r", allow_pickle=False)
+        labelled = [pair.query for pair in self.pairs if pair.source != "heading"]
+        asked = [*labelled, *(pair.query for pair in self.validation_pairs)]
+        return dict(zip(asked, rows, strict=True)) if len(rows) else {}
 
     @cached_property
     def prompts(self) -> Sequence[Prompt]:

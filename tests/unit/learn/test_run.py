@@ -13,9 +13,10 @@ import pytest
 
 from ragd.domain.errors import ModelUnavailable, TrainingFailed
 from ragd.domain.index import EmbeddingSpace, EncoderSpec, Vectors
-from ragd.domain.learning import Resources, Role, Run
+from ragd.domain.learning import Pair, Resources, Role, Run
 from ragd.domain.training import PluginSource, RunPlaces, RunRequest
 from ragd.learn.run import TrainerRun
+from ragd.learn.snapshot import FrozenSnapshot, SnapshotParts, read_snapshot, write_snapshot
 
 
 class Clock:
@@ -41,6 +42,9 @@ class LetterEncoder:
         """Nothing to give back."""
 
 
+ASKED = Pair("asked before", (1,))
+
+
 @pytest.fixture
 def make(tmp_path: Path) -> Callable[..., tuple[TrainerRun, StringIO]]:
     def make(clock: Clock | None = None, **given: Any) -> tuple[TrainerRun, StringIO]:
@@ -50,14 +54,17 @@ def make(tmp_path: Path) -> Callable[..., tuple[TrainerRun, StringIO]]:
         )  # fmt: skip
         report = StringIO()
 
-        def no_data() -> Any:
-            raise AssertionError("not asked")
+        def data() -> FrozenSnapshot:
+            known = np.eye(1, 16, 5, dtype=np.float32)
+            parts = SnapshotParts(vectors=np.eye(3, 16, dtype=np.float16), pairs=[ASKED], query_vectors=known)
+            write_snapshot(tmp_path / "data", parts, {})
+            return read_snapshot(tmp_path / "data")
 
         run = TrainerRun(
             request,
             RunPlaces(tmp_path),
             report,
-            open_data=no_data,
+            open_data=data,
             open_encoder=LetterEncoder,
             clock=clock or Clock(),
         )
@@ -132,3 +139,10 @@ def test_texts_are_encoded_by_the_serving_encoder(make: Any) -> None:
     assert run.encode_queries(["a"]).shape == (1, 16)
     assert run.encode_queries([]).shape == (0, 16)
     run.close()
+
+
+def test_a_query_of_the_snapshot_is_not_encoded_again(make: Any) -> None:
+    run, _ = make()
+    known, other = run.encode_queries([ASKED.query, "another"])
+    assert np.array_equal(known, np.eye(1, 16, 5, dtype=np.float32)[0])
+    assert not np.array_equal(other, known)
