@@ -7,6 +7,8 @@ from collections.abc import Callable
 
 from ragd.domain.deciding import Observed, Reason
 
+_MOST_KEPT = 256
+
 
 class PolicyAnswers:
     """Calls `ask` (which may take a second) in a thread for each question that is not being asked already."""
@@ -32,6 +34,8 @@ class PolicyAnswers:
     def _run(self, key: tuple[str, float | None], observed: Observed) -> None:
         reason = self._ask(key[0], observed)
         with self._lock:
-            self._answers = {known: said for known, said in self._answers.items() if known[0] != key[0]}
-            self._answers[key] = reason
+            self._answers.pop(key, None)
+            self._answers[key] = reason  # last: of those about runs long past the oldest goes first
+            if len(self._answers) > _MOST_KEPT:
+                del self._answers[next(iter(self._answers))]
             self._asking.discard(key)
