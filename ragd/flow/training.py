@@ -9,23 +9,26 @@ from __future__ import annotations
 import logging
 import shutil
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from ragd.catalog.runs import RunRows, Runs
+from ragd.catalog.runs import OPEN, RunRows, Runs
 from ragd.catalog.spend import Spend
 from ragd.domain.deciding import Cost, RunState
-from ragd.domain.errors import BrokerUnavailable, RagdError
+from ragd.domain.errors import BadRequest, BrokerUnavailable, RagdError, TrainingFailed
 from ragd.domain.training import Preparation, RunOutcome, RunPlaces, RunRequest
 from ragd.learn.records import read_outcome, reopen, write_request
-from ragd.learn.snapshot import is_prepared, write_preparation
+from ragd.learn.scores import read_scores
+from ragd.learn.snapshot import is_prepared, read_manifest, write_preparation
 
 _LOG = logging.getLogger("ragd.learn")
 _PREPARE_S = 1800.0
 _EVALUATE_S = 7200.0
 _PREPARE, _EVALUATE = "prepare", "evaluate"
 _MODULES = {_PREPARE: "ragd.flow.prepare", _EVALUATE: "ragd.flow.evaluate"}
+_STOP = b"stop\n"
 _LIMITS_S = {_PREPARE: _PREPARE_S, _EVALUATE: _EVALUATE_S}
 
 
@@ -84,6 +87,7 @@ class Training:
         self._folder = folder
         self._queue, self._chores = queue, chores
         self._scored, self._ended = scored, ended
+        self._given_up: set[str] = set()  # chores that were stopped: their end says nothing of their run
 
     def places(self, run_id: str) -> RunPlaces:
         """Where a run lies."""
@@ -99,33 +103,30 @@ class Training:
 
     def step(self) -> None:
         """Gives every run that is under way its next push; what is being done already is left alone."""
-        for run in self._rows.open():
+        for run_id in [str(run["id"]) for run in self._rows.open()]:
             try:
-                self._push(str(run["id"]), RunState(run["state"]))
+                self._push(run_id)
             except BrokerUnavailable:
-                return
+                continue  # it waits for the queue; others may be evaluated meanwhile
             except RagdError as error:
-                self.fail(str(run["id"]), str(error), error.hint)
+                if self._rows.named(run_id)["state"] not in OPEN:
+                    raise
+                self.fail(run_id, str(error), error.hint)
 
     def chore_ended(self, end: ChoreEnd) -> None:
         """The data of a run is made, or its result measured, or neither."""
         kind, _, run_id = end.name.partition(" ")
         self._spend.charge("prepare" if kind == _PREPARE else "evaluate", Cost(end.cpu_s), run_id=run_id)
-        run = self._rows.named(run_id)
-        if run["state"] not in (RunState.QUEUED, RunState.EVALUATING):
+        is_given_up = end.name in self._given_up
+        self._given_up.discard(end.name)
+        if self._rows.named(run_id)["state"] not in (RunState.QUEUED, RunState.EVALUATING):
             return
-        if end.status != 0:
+        places = self.places(run_id)
+        is_made = is_prepared(places) if kind == _PREPARE else places.scores.exists()
+        if not is_given_up and (end.status != 0 or not is_made):
             reason = str(end.said.get("reason") or f"the process that was to {kind} ended with {end.status}")
             self.fail(run_id, reason, str(end.said.get("hint", "")))
             return
-        if kind == _PREPARE:
-            self._runs.prepared(
-                run_id,
-                examples=int(end.said["examples"]),
-                sha256=str(end.said["data_sha256"]),
-                report=end.said.get("report", {}),
-                changes=int(run["changes"]),
-            )
         self.step()
 
     def progress(self, run_id: str, done: int, total: int, metrics: Mapping[str, float], worker: str = "") -> None:
@@ -137,14 +138,16 @@ class Training:
             self._runs.progress(run_id, done, total, metrics)
 
     def trained(self, run_id: str, outcome: RunOutcome) -> None:
-        """A run's process ended: its result is measured next, or the run is over. Told twice, it counts once."""
+        """A run's process ended: its result is measured next, or the run is over. Told twice, it counts once.
+
+        One that was stopped before its worker told of it is charged, and stays stopped.
+        """
         run = self._rows.named(run_id)
+        self._note_outcome(run_id, outcome)
         if run["state"] not in (RunState.QUEUED, RunState.RUNNING):
             return
         if run["state"] == RunState.QUEUED:
             self._runs.move(run_id, RunState.RUNNING)
-        self._runs.outcome(run_id, outcome)
-        self._spend.settle(run_id, "train", Cost(outcome.cpu_s, outcome.gpu_s))
         if outcome.state == "trained":
             self._runs.move(run_id, RunState.EVALUATING)
             self.step()
@@ -156,23 +159,34 @@ class Training:
     def stop(self, run_id: str) -> None:
         """Asks a run to stop; one that has not begun to train ends at once."""
         state = RunState(self._rows.named(run_id)["state"])
-        for kind in _MODULES:
-            self._chores.stop(f"{kind} {run_id}")
+        for name in [name for kind in _MODULES if self._chores.is_running(name := f"{kind} {run_id}")]:
+            self._given_up.add(name)
+            self._chores.stop(name)
+        if state in (RunState.QUEUED, RunState.RUNNING):
+            self.places(run_id).stop.write_bytes(_STOP)
         if state in (RunState.WAITING, RunState.QUEUED, RunState.EVALUATING):
             self._end(run_id, RunState.STOPPED, "stopped when asked", f"go on: `ragd runs resume {run_id}`")
         if state in (RunState.QUEUED, RunState.RUNNING):
-            self.places(run_id).stop.touch()
-            self._queue.stop_run(run_id)
+            # A worker on this machine sees the file; one elsewhere hears of it when the queue is there again.
+            with suppress(BrokerUnavailable):
+                self._queue.stop_run(run_id)
 
     def resume(self, run_id: str) -> None:
-        """Takes a stopped or failed run up where it is; raises BadRequest for one that is done or under way."""
-        places = self.places(run_id)
+        """Takes a stopped or failed run up where it is; one without data waits for its turn as if it were new.
+
+        Raises BadRequest for one that is done or under way, TrainingFailed when its folder is damaged.
+        """
+        state, places = self._rows.named(run_id)["state"], self.places(run_id)
+        if state not in (RunState.STOPPED, RunState.FAILED):
+            raise BadRequest(f"the run {run_id} is {state}: there is nothing to resume", hint="see `ragd runs show`")
         outcome = read_outcome(places)
         if outcome is not None and outcome.state == "trained":
+            self._note_outcome(run_id, outcome)
+            _measured_or_not(places)
             self._runs.move(run_id, RunState.EVALUATING)
         else:
-            self._runs.move(run_id, RunState.QUEUED)
             reopen(places)
+            self._runs.move(run_id, RunState.QUEUED if is_prepared(places) else RunState.WAITING)
         self.step()
 
     def fail(self, run_id: str, reason: str, hint: str) -> None:
@@ -194,16 +208,21 @@ class Training:
         self._runs.move(run_id, state, reason=reason, hint=hint)
         self._ended(run_id, state)
 
-    def _push(self, run_id: str, state: RunState) -> None:
-        places = self.places(run_id)
+    def _push(self, run_id: str) -> None:
+        run, places = self._rows.named(run_id), self.places(run_id)
+        state = RunState(run["state"])
         if state is RunState.QUEUED and not is_prepared(places):
             self._do(_PREPARE, run_id)
         elif state in (RunState.QUEUED, RunState.RUNNING):
+            if not run["data_sha256"]:
+                self._note_data(run, places)
             outcome = read_outcome(places)
             if outcome is not None:
                 self.trained(run_id, outcome)
             else:
                 self._queue.train(run_id, str(places.folder))
+                if places.stop.is_file() and places.stop.read_bytes() == _STOP:
+                    self._queue.stop_run(run_id)
         elif state is RunState.EVALUATING:
             outcome = read_outcome(places)
             if outcome is not None and places.scores.exists():
@@ -211,8 +230,32 @@ class Training:
             else:
                 self._do(_EVALUATE, run_id)
 
+    def _note_data(self, run: Mapping[str, Any], places: RunPlaces) -> None:
+        """What was frozen, from its own manifest: whoever made it may have died before it was heard."""
+        manifest = read_manifest(places.data)
+        self._runs.prepared(
+            str(run["id"]),
+            examples=int(manifest.facts["examples"]),
+            sha256=manifest.data_sha256,
+            report=manifest.facts.get("report", {}),
+            changes=int(run["changes"]),
+        )
+
+    def _note_outcome(self, run_id: str, outcome: RunOutcome) -> None:
+        """What the training took, in all its attempts; noted again, it counts once."""
+        self._runs.outcome(run_id, outcome)
+        self._spend.settle(run_id, "train", Cost(outcome.cpu_s, outcome.gpu_s))
+
     def _do(self, kind: str, run_id: str) -> None:
         folder = self.places(run_id).folder
         name = f"{kind} {run_id}"
         if not self._chores.is_running(name):
             self._chores.start(name, _MODULES[kind], [str(folder)], folder / f"{kind}.txt", timeout_s=_LIMITS_S[kind])
+
+
+def _measured_or_not(places: RunPlaces) -> None:
+    """Scores that cannot be read are measured again."""
+    try:
+        read_scores(places.scores)
+    except TrainingFailed:
+        places.scores.unlink(missing_ok=True)
