@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 from ragd.catalog.models import FILLING, PRUNED, REFUSED, Champion, Model
 from ragd.disk.faults import reach
-from ragd.domain.errors import BadRequest, Busy, GateRefused, NotFound
+from ragd.domain.errors import BadRequest, Busy, GateRefused, NotFound, RagdError
 from ragd.domain.learning import Role
 from ragd.flow.generations import Generations, Live
 from ragd.flow.ingest import Ingest, Tables
@@ -24,6 +24,7 @@ from ragd.flow.standing import ModelTable, Said, champion_encoder, route_of, spa
 
 _LOG = logging.getLogger("ragd.flow")
 _NEARLY_S = 10.0
+_PREPARED_S = 60.0  # what was opened for a promotion stays open so long
 
 
 class Promotions:
@@ -61,6 +62,7 @@ class Promotions:
         self._forget = forget
         self._clock = clock
         self._nearly_since: float | None = None
+        self._prepared: dict[int, float] = {}
         self.announce = announce
         self.said = said
 
@@ -69,7 +71,13 @@ class Promotions:
 
         Raises as `promote`.
         """
-        self._check(self._registry.model(model_id))
+        model = self._registry.model(model_id)
+        self._prepared[model_id] = self._clock() + _PREPARED_S
+        try:
+            self._check(model, is_proven=False)
+        except RagdError:
+            self._prepared.pop(model_id, None)
+            raise
 
     def promote(self, model_id: int, *, forced: bool = False) -> Champion:
         """This model serves in its role from here on, an encoder by its map until its space is filled.
@@ -89,7 +97,7 @@ class Promotions:
             )
         if model.role is Role.ENCODER and champion is not None and champion.stage == FILLING:
             raise Busy("another encoder's space is being filled", hint="wait for it, or roll back first")
-        self._check(model)
+        self._check(model, is_proven=model_id in self._prepared)
         reach("promote.before_pointer")
         for place in [place for place in self.said if place.startswith("model ") and model.role is Role.ENCODER]:
             del self.said[place]
@@ -134,7 +142,10 @@ class Promotions:
         wanted = {model.id for model in owners if model is not None}
         if champion is not None and champion.model_id is not None:
             wanted.add(champion.model_id)
-        self._shelf.close_others(wanted, self._routes.is_used)
+        for model_id, until in tuple(self._prepared.items()):
+            if until <= self._clock():
+                self._prepared.pop(model_id, None)
+        self._shelf.close_others(wanted | self._prepared.keys(), self._routes.is_used)
 
     def _begin(self, model: Model, forced: bool) -> Champion:
         models = self._tables.models
@@ -261,8 +272,8 @@ class Promotions:
     def _space(self, model_id: int | None) -> str:
         return space_of(self._tables.models, model_id, self._shelf.configured.fingerprint)
 
-    def _check(self, model: Model) -> None:
-        """Opens and compares what would serve. Raises as `promote`."""
+    def _check(self, model: Model, *, is_proven: bool) -> None:
+        """Opens and compares what would serve; `is_proven` says that its files were just read. Raises as `promote`."""
         if model.status == PRUNED:
             raise NotFound(f"the files of {model.label} were given up", hint="train again")
         serving = self._routes.current
@@ -283,5 +294,5 @@ class Promotions:
             self._shelf.adapter(model, space.dimension)
         elif model.role is Role.INDEX:
             self._refit.check(model)
-        else:
+        elif not is_proven:
             self._shelf.proven(model)

@@ -189,6 +189,26 @@ def test_encoders_that_nothing_needs_any_more_are_closed(house: House) -> None:
     assert not house.app.model.encoder.is_closed  # type: ignore[attr-defined] # a Rotated
 
 
+def test_what_was_opened_for_a_promotion_is_open_still_when_it_comes(house: House) -> None:
+    shelf, promotions = house.app.shelf, house.app.promotions
+    model = house.app.tables.models.model(house.encoder(1))
+    promotions.prepare(model.id)
+    prepared = shelf.encoder(model)
+    promotions.step()
+    promotions.promote(model.id)
+    assert shelf.encoder(model) is prepared
+    assert not prepared.is_closed  # type: ignore[attr-defined]
+
+
+def test_what_was_opened_for_a_promotion_that_never_came_is_closed(house: House) -> None:
+    model = house.app.tables.models.model(house.encoder(1))
+    house.app.promotions.prepare(model.id)
+    prepared = house.app.shelf.encoder(model)
+    house.now += 61
+    house.app.promotions.step()
+    assert prepared.is_closed  # type: ignore[attr-defined]
+
+
 def test_a_query_adapter_serves_at_once_in_its_own_space_only(house: House) -> None:
     model = house.adapter(scale=-2.0)
     house.app.promotions.promote(model)
