@@ -43,7 +43,7 @@ def lines(answer: Facts, state_folder: str, terminal: Terminal) -> list[str]:
         ("chunks", [f"{count(chunks['total'])}, {count(chunks['with_vectors'])} with vectors"]),
         ("at work", _progress(answer["progress"])),
         ("index", _index(answer["index"])),
-        ("model", _model(answer["model"])),
+        ("model", [*_model(answer["model"]), *_filling(answer["model"], answer.get("generations", ()))]),
         ("workers", _workers(answer["workers"])),
         ("queues", _queues(answer["queues"])),
         ("redis", _redis(answer["redis"])),
@@ -81,7 +81,23 @@ def _model(model: Facts) -> list[str]:
     parts = [str(model.get("model", "")), str(model.get("encoder", ""))]
     parts += [f"{model['dimension']} dimensions"] if "dimension" in model else []
     parts += [f"{model['max_tokens']} tokens"] if model.get("max_tokens") else []
+    parts += [f"adapter {model['adapter']}"] if model.get("adapter") else []
     return [", ".join(part for part in parts if part)]
+
+
+def _filling(model: Facts, generations: Sequence[Facts]) -> list[str]:
+    """How far the vectors of a new encoder are, and which earlier ones are kept."""
+    told = []
+    for each in generations:
+        if each.get("serving"):
+            continue
+        if each.get("lacking"):
+            done, all_chunks = each["chunks"], each["chunks"] + each["lacking"]
+            how = "a map stands in" if model.get("map") else "the earlier ones serve"
+            told.append(f"{each['model']}: {count(done)} of {count(all_chunks)} vectors made, {how} until then")
+        else:
+            told.append(f"{each['model']}: {count(each['chunks'])} vectors kept for a rollback")
+    return told
 
 
 def _workers(workers: Sequence[Facts]) -> list[str]:
