@@ -211,6 +211,15 @@ class RunRows:
         )
         return next(iter(rows), None)
 
+    def unpromoted(self) -> list[int]:
+        """Models that passed the gate and never served, the newest of each role, unless the role changed since."""
+        rows = self._connect().execute(
+            "SELECT max(m.id) FROM runs r JOIN models m ON m.id = r.model_id LEFT JOIN champions c ON c.role = m.role"
+            " WHERE r.state = 'done' AND r.verdict = 'passed' AND m.status = 'candidate'"
+            " AND m.created_at > coalesce(c.since, 0) GROUP BY m.role ORDER BY 1"
+        )
+        return [row[0] for row in rows]
+
     def on_like_data(self, trainer: str, sha256: str) -> list[dict[str, Any]]:
         """The trainer's ended runs on this very data, newest first."""
         return self._rows(

@@ -121,8 +121,8 @@ class ModelSide:
         app.ingest.on_encoded = self._encoded
 
     def start(self) -> None:
-        """Begins to observe; runs that a restart cut off wait for a worker again."""
-        self._tables.runs.requeue()
+        """Begins to observe; what a restart cut off goes on."""
+        self.improve.start()
         self.hosts.follow(self.roster.facts)
         if self._app.config.learn.enabled:
             self.observation.start()

@@ -20,7 +20,7 @@ from ragd.catalog.runs import Runs
 from ragd.catalog.spend import Spend
 from ragd.config.schema import Config
 from ragd.domain.deciding import Cost, RunState
-from ragd.domain.errors import BadRequest, Busy, RagdError
+from ragd.domain.errors import BadRequest, Busy, ModelUnavailable, RagdError
 from ragd.domain.learning import Role
 from ragd.domain.plugins import Event, EventKind
 from ragd.flow.candidates import Candidate, Candidates, Corpus
@@ -78,6 +78,12 @@ class Improve:
         self._due = 0.0
         self._indexed = corpus().changes
         self._ready: SimpleQueue[tuple[int, RagdError | None]] = SimpleQueue()
+
+    def start(self) -> None:
+        """Runs that a restart cut off wait for a worker again, and what had passed goes live after all."""
+        self._tables.runs.requeue()
+        for model_id in self._tables.rows.runs.unpromoted():
+            self._open(model_id)
 
     def step(self) -> None:
         """One turn: what ended goes on; now and then what came in is looked at, and decided upon."""
@@ -158,14 +164,19 @@ class Improve:
 
     def won(self, judged: Judged) -> None:
         """A challenger passed: it is opened in a thread of its own, and goes live in the next step."""
+        self._open(judged.model_id)
 
+    def _open(self, model_id: int) -> None:
         def open_it() -> None:
             try:
-                self._promotions.prepare(judged.model_id)
+                self._promotions.prepare(model_id)
             except RagdError as error:
-                self._ready.put((judged.model_id, error))
+                self._ready.put((model_id, error))
+            except Exception as error:  # noqa: BLE001 - an edge: what a library raises must not end unheard in a thread
+                _LOG.exception("model_not_opened model=%d", model_id)
+                self._ready.put((model_id, ModelUnavailable(f"{type(error).__name__}: {error}")))
             else:
-                self._ready.put((judged.model_id, None))
+                self._ready.put((model_id, None))
 
         threading.Thread(target=open_it, name="open-model", daemon=True).start()
 
