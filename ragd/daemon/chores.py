@@ -5,14 +5,17 @@ from __future__ import annotations
 import json
 import logging
 import os
+import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ragd.disk.atomic import no_room_named
 from ragd.domain.errors import LaunchFailed
 from ragd.flow.training import ChoreEnd
 from ragd.jobs.launch import bound_to_this_process
@@ -25,7 +28,14 @@ _LAST_BYTES = 64 * 1024
 class _Chore:
     process: subprocess.Popen[bytes]
     output: Path
+    timeout_s: float
     deadline: float
+    is_late: bool = False
+
+    def kill(self) -> None:
+        """Ends it with all that it started: it has a session of its own."""
+        with suppress(ProcessLookupError):
+            os.killpg(self.process.pid, signal.SIGKILL)
 
 
 class Chores:
@@ -48,14 +58,14 @@ class Chores:
     ) -> None:
         """Runs `python -m MODULE ARGUMENTS` as the chore `name`; nothing happens when it is running already.
 
-        Raises LaunchFailed when its output has no folder, or the machine has no room for one more process.
+        Raises LaunchFailed when its output has no folder, or the machine has no room for one more process; DiskFull.
         """
         if name in self._running:
             return
         limits = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), str(threads))
         command = [sys.executable, "-P", "-m", module, *arguments]
         try:
-            with output.open("wb") as stream:
+            with no_room_named(output), output.open("wb") as stream:
                 process = subprocess.Popen(
                     bound_to_this_process(["nice", "-n", str(self._nice), *command]),
                     stdin=subprocess.DEVNULL,
@@ -66,7 +76,7 @@ class Chores:
                 )
         except OSError as error:
             raise LaunchFailed(f"{name} cannot be started: {error}", hint="see whether its folder is there") from error
-        self._running[name] = _Chore(process, output, self._clock() + timeout_s)
+        self._running[name] = _Chore(process, output, timeout_s, self._clock() + timeout_s)
         _LOG.info("chore_started name=%s pid=%d", name, process.pid)
 
     def is_running(self, name: str) -> bool:
@@ -78,7 +88,8 @@ class Chores:
         ended = []
         for name, chore in list(self._running.items()):
             if self._clock() > chore.deadline:
-                chore.process.kill()
+                chore.is_late = True
+                chore.kill()
             done, status, usage = os.wait4(chore.process.pid, os.WNOHANG)
             if not done:
                 continue
@@ -86,26 +97,34 @@ class Chores:
             del self._running[name]
             cpu_s = usage.ru_utime + usage.ru_stime
             _LOG.info("chore_ended name=%s status=%d cpu_s=%.2f", name, chore.process.returncode, cpu_s)
-            ended.append(ChoreEnd(name, chore.process.returncode, _last_line(chore.output), cpu_s))
+            said = _late(chore) if chore.is_late else _last_line(chore.output)
+            ended.append(ChoreEnd(name, chore.process.returncode, said, cpu_s))
         return ended
 
     def stop(self, name: str) -> None:
         """Ends a chore now; its end is told by the next `step`."""
         if name in self._running:
-            self._running[name].process.kill()
+            self._running[name].kill()
 
     def close(self) -> None:
         """Ends every chore and waits for it."""
         for chore in self._running.values():
-            chore.process.kill()
+            chore.kill()
             chore.process.wait()
         self._running.clear()
 
 
+def _late(chore: _Chore) -> Mapping[str, Any]:
+    return {"reason": f"it took longer than {chore.timeout_s:g} s", "hint": f"what it printed is in {chore.output}"}
+
+
 def _last_line(output: Path) -> Mapping[str, Any]:
-    with output.open("rb") as stream:
-        stream.seek(max(0, output.stat().st_size - _LAST_BYTES))
-        lines = stream.read().decode("utf-8", "replace").strip().splitlines()
+    try:
+        with output.open("rb") as stream:
+            stream.seek(max(0, stream.seek(0, os.SEEK_END) - _LAST_BYTES))
+            lines = stream.read().decode("utf-8", "replace").strip().splitlines()
+    except OSError:  # its folder was removed meanwhile
+        return {}
     try:
         said = json.loads(lines[-1]) if lines else {}
     except ValueError:
