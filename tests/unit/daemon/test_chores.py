@@ -1,4 +1,4 @@
-"""Children of the daemon: real processes that answer, fail, print rubbish, hang, and are ended with all they started."""
+"""Children of the daemon: real processes that answer, fail, print rubbish or hang, and end with all they started."""
 
 from __future__ import annotations
 
@@ -41,7 +41,12 @@ class Yard:
     def ends(self, count: int = 1) -> list[ChoreEnd]:
         """The next so many ends."""
         found: list[ChoreEnd] = []
-        until(lambda: len(found.extend(self.chores.step()) or found) >= count)
+
+        def are_there() -> bool:
+            found.extend(self.chores.step())
+            return len(found) >= count
+
+        until(are_there)
         return found
 
     def end(self, does: str, *arguments: str) -> ChoreEnd:
