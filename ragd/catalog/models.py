@@ -133,6 +133,11 @@ class Models:
         """The model with this id. Raises NotFound."""
         return model_of(self._db, model_id)
 
+    def of_run(self, run_id: str) -> int | None:
+        """The id of the model that came out of this run; None when none was kept."""
+        row = self._db.execute("SELECT max(id) FROM models WHERE run_id = ?", (run_id,)).fetchone()
+        return None if row[0] is None else int(row[0])
+
     def encoder_of(self, space: str) -> Model | None:
         """The newest encoder that makes this space and was not given up."""
         return encoder_of(self._db, space)

@@ -74,10 +74,11 @@ class Judging:
         role = Role(run["role"])
         scores = read_scores(places.scores)
         report = judge(scores, self._settings, self._attempts(run_id, role, scores))
-        text = page(report, scores, _lineage(run, outcome))
+        text = page(report, scores, {**_lineage(run, outcome), "parent": self._parent_label(role)})
         write_atomic(places.report, text.encode())
         summary = {**scores.summary(), "gate": report.as_json()}
-        model_id = run["model_id"] or self._kept(run, role, places, outcome)
+        known = self._models.of_run(run_id)
+        model_id = known if known is not None else self._kept(run, role, places, outcome)
         self._models.judged(model_id, passed=report.verdict is Verdict.PASSED, scores=summary, report=text)
         self._runs.judged(run_id, report.verdict.value, model_id)
         self._runs.move(run_id, RunState.DONE, reason=report.sentence)
@@ -138,6 +139,10 @@ class Judging:
         """The encoder that served, for all that stands on it; a generator descends from a generator."""
         champion = self._models.champion(role if role is Role.GENERATOR else Role.ENCODER)
         return champion.model_id if champion is not None else None
+
+    def _parent_label(self, role: Role) -> str:
+        parent = self._parent(role)
+        return self._models.model(parent).label if parent is not None else "what is configured"
 
     def _space(self, role: Role, stored: Stored, prepared: str) -> str:
         if role is Role.ENCODER:

@@ -48,6 +48,12 @@ def test_versions_count_up_by_trainer(shelf: Shelf) -> None:
     ]
 
 
+def test_a_model_is_found_by_the_run_it_came_out_of(shelf: Shelf) -> None:
+    shelf.add()
+    made = shelf.add(run_id="20261124-lora")
+    assert (shelf.models.of_run("20261124-lora"), shelf.models.of_run("20261124-other")) == (made, None)
+
+
 def test_a_promotion_and_its_way_back(shelf: Shelf) -> None:
     first, second = shelf.add(), shelf.add()
     shelf.models.crown(Role.ENCODER, first)

@@ -370,7 +370,7 @@ def test_a_run_that_waits_is_stopped_at_once_and_waits_again_when_it_is_resumed(
     assert (shop.state(run_id), shop.run(run_id)["hint"]) == ("stopped", f"go on: `ragd runs resume {run_id}`")
     shop.training.resume(run_id)
     assert (shop.state(run_id), shop.chores.running, shop.queue.stopped) == ("waiting", {}, [])
-    shop.training.begin(shop.request(run_id), read_preparation(shop.places(shop.begun())))
+    shop.training.begin(shop.request(run_id), shop.preparation())
     shop.prepared(run_id)
     assert shop.queue.sent == [run_id]
 

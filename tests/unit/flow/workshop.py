@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -114,6 +114,8 @@ class Workshop:
         self.scored: list[str] = []
         self.ended: list[tuple[str, RunState]] = []
         self.problem: Exception | None = None
+        self.judge: Callable[[str, RunPlaces, RunOutcome], None] | None = None
+        """What judges a measured run; a run is just done without."""
         self.training = self._training()
 
     def clock(self) -> float:
@@ -147,7 +149,10 @@ class Workshop:
         if self.problem is not None:
             raise self.problem
         self.scored.append(run_id)
-        self.runs.move(run_id, RunState.DONE)
+        if self.judge is not None:
+            self.judge(run_id, places, outcome)
+        else:
+            self.runs.move(run_id, RunState.DONE)
 
     def step(self) -> None:
         """What the daemon does in a tick."""
@@ -164,8 +169,11 @@ class Workshop:
     def begun(self) -> str:
         """A run whose data is being made."""
         run_id = self.wanted()
-        self.training.begin(self.request(run_id), Preparation("state", Needs(Data.PAIRS, 1)))
+        self.training.begin(self.request(run_id), self.preparation())
         return run_id
+
+    def preparation(self) -> Preparation:
+        return Preparation("state", Needs(Data.PAIRS, 1))
 
     def request(self, run_id: str) -> RunRequest:
         plugin = PluginSource(TRAINER, "bundled")
@@ -186,15 +194,15 @@ class Workshop:
         """A worker took the run up and reports a step."""
         self.training.progress(run_id, done, 10, {"loss": 1 / done})
 
-    def result(self, run_id: str, **costs: float) -> RunOutcome:
-        """The worker's process made an adapter and said so in the run's folder."""
-        places = self.places(run_id)
-        artefact = places.work / "artifact"
-        save_transform(artefact, "residual", weight=np.full((WIDTH, WIDTH), 0.25, np.float32))
+    def result(self, run_id: str, artifact: Path | None = None, **costs: float) -> RunOutcome:
+        """The worker's process made an adapter, or what lies in `artifact`, and said so in the run's folder."""
+        artefact = artifact or self.places(run_id).work / "artifact"
+        if artifact is None:
+            save_transform(artefact, "residual", weight=np.full((WIDTH, WIDTH), 0.25, np.float32))
         files = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(artefact.iterdir())}
         facts = {"trainable_weights": WIDTH * WIDTH}
         given: dict[str, Any] = {"examples": 100, "train_s": 3.0, "cpu_s": 4.0, "peak_memory_mb": 120.0, "loss": 0.25}
-        return self.writes(run_id, RunOutcome("trained", "work/artifact", files, facts, **{**given, **costs}))
+        return self.writes(run_id, RunOutcome("trained", f"work/{artefact.name}", files, facts, **{**given, **costs}))
 
     def writes(self, run_id: str, outcome: RunOutcome) -> RunOutcome:
         write_outcome(self.places(run_id), outcome)
