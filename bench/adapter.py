@@ -85,8 +85,9 @@ def measured(
         daemon.client.learn("POST", "models/rollback", role="query-adapter")
         rollback_s = time.perf_counter() - begun
         before = gains(daemon.client, collection, laid, unseen)
+    account = daemon.client.learn("GET", "spend")["totals"]["runs"]
     return {
-        "fired_by": [reason["text"] for reason in run["reasons"] if reason["holds"]],
+        "fired_by": [r["text"] for r in run["reasons"] if r["holds"] and r["condition"] == "changed_chunks"],
         "train_s": round(made.get("train_s", 0.0), 2),
         "fit_s": round(made.get("fit_s", 0.0), 2),
         "run_cpu_s": round(run["cpu_s"], 1),
@@ -103,8 +104,8 @@ def measured(
         "searches_meanwhile": len(searches.at) + len(searches.failed),
         "failed_queries": len(searches.failed),
         "failures": searches.failed[:3],
-        "spend": daemon.client.learn("GET", "spend"),
-        "runs_cpu_s": sum(each["cpu_s"] for each in daemon.client.learn("GET", "runs")["runs"]),
+        "spend_cpu_s": account["charged"]["cpu_s"],
+        "runs_cpu_s": account["runs"]["cpu_s"],
     }
 
 

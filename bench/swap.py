@@ -1,13 +1,14 @@
 """Another encoder goes live under load: what a user of the search notices, and what a kill at every stage leaves.
 
-    python -m bench.swap --collection ../shared/data/cranfield [--kills N]
+    python -m bench.swap --collection ../shared/data/drcd-dev [--documents N] [--kills N]
 
-An `encoder_lora` run on a collection's own questions is promoted, by force where the gate refuses, while searches by
-meaning come at a constant pace. Measured: searches that failed; how far the answers of the first second after the map
-went live agree with those of the final generation (recall of its first ten hits; the map stands in while the new space
-fills); whether documents written during the fill are found by meaning, in both spaces; how long a rollback takes until
-answers are the old ones again; and, with the daemon killed at every stage of a promotion, whether one consistent
-champion is left each time, with a clean verification. The last line is one JSON object.
+An `encoder_lora` run on a collection's own questions (of its first N documents) is promoted, by force where the gate
+refuses, while searches by meaning come at a constant pace. Measured: searches that failed; how far the answers of the
+first second after the map went live agree with those of the final generation (recall of its first ten hits; the map
+stands in while the new space fills); whether documents written during the fill are found by meaning, in both spaces;
+how long a rollback takes until answers are the old ones again; and, with the daemon killed at every stage of a
+promotion, whether one consistent champion is left each time, with a clean verification. The last line is one JSON
+object.
 """
 
 from __future__ import annotations
@@ -48,7 +49,8 @@ enabled = false
 enabled = false
 
 [trainers.encoder_lora.options]
-epochs = 1
+steps = 24
+batch_size = 16
 """
 
 
@@ -57,8 +59,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--collection", type=Path, required=True, help="folder in BEIR's layout")
     parser.add_argument("--kills", type=int, default=6, metavar="N", help="promotions that are cut by kill -9")
+    parser.add_argument("--documents", type=int, default=400, metavar="N", help="how many of the documents to take")
     given = parser.parse_args()
-    collection = load(given.collection)
+    collection = first(load(given.collection), given.documents)
     told, unseen = split_queries(collection, 0.7)
     with tempfile.TemporaryDirectory(prefix="ragd-swap-") as scratch:
         place = Path(scratch)
@@ -75,6 +78,14 @@ def main() -> int:
     print(json.dumps(report))
     good = not report["failed_queries"] and report["kills_inconsistent"] == 0 and report["edits_found"] == EDITS
     return 0 if good else 1
+
+
+def first(collection: Collection, documents: int) -> Collection:
+    """The collection's first documents with the questions that only they answer."""
+    taken = collection.documents[:documents]
+    names = {document for document, _, _ in taken}
+    judgements = {query: judged for query, judged in collection.judgements.items() if names.issuperset(judged)}
+    return Collection(taken, collection.queries, judgements)
 
 
 def promoted(daemon: Running, place: Path, collection: Collection, laid: Laid, unseen: Sequence[str]) -> dict[str, Any]:
