@@ -119,6 +119,14 @@ class Runs:
         """Holds this much of the budget until the run ends."""
         self._update(run_id, reserved_cpu_s=cost.cpu_s, reserved_gpu_s=cost.gpu_s)
 
+    def saw(self, run_id: str, *, changes: int, available: int) -> None:
+        """What there is as the run begins, perhaps long after it was asked for: changes so far, and examples."""
+        with self._store.transaction() as db:
+            self._update(run_id, changes=changes)
+            db.execute(
+                "UPDATE runs SET settings = json_set(settings, '$.available', ?) WHERE id = ?", (available, run_id)
+            )
+
     def progress(self, run_id: str, done: int, total: int, metrics: Mapping[str, float]) -> None:
         """The newest step that the trainer reported."""
         self._update(run_id, done=done, total=total, metrics=dumped(metrics))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Protocol
 
 from ragd.catalog.decisions import observed_from
@@ -100,10 +100,15 @@ class Candidates:
             raise NotFound(f"there is no trainer {trainer}{why}", hint="`ragd plugins list` shows what is offered")
         return found
 
-    def settle(self, candidate: Candidate) -> None:
-        """Takes a decision as made: what it leaves behind counts for the next one."""
+    def settle(self, candidate: Candidate, *, is_acted_on: bool = False) -> None:
+        """Takes a decision as made: what it leaves behind counts for the next one.
+
+        It counts as fired when a run began for it or because of it, as when kept decisions are folded after a start.
+        """
+        decision = replace(candidate.decision, fires=is_acted_on)
+        past = self._pasts.get(candidate.facts.name, candidate.past)
         self._pasts[candidate.facts.name] = after(
-            candidate.facts, candidate.settings, candidate.decision, candidate.observed, candidate.past
+            candidate.facts, candidate.settings, decision, candidate.observed, past
         )
 
     def settings(self, facts: TrainerFacts, plugin: PluginFacts) -> TrainerSettings:
@@ -160,6 +165,24 @@ class Candidates:
                 known = after(facts, settings, decision, observed_from(kept["observed"]), known)
             self._pasts[facts.name] = known
         return known
+
+
+def told(candidate: Candidate) -> dict[str, Any]:
+    """A candidate in plain values, for people."""
+    facts, decision = candidate.facts, candidate.decision
+    return {
+        "trainer": facts.name,
+        "role": str(facts.role),
+        "plugin": facts.plugin,
+        "source": candidate.plugin.source,
+        "needs": {"data": str(facts.needs.data), "least": facts.needs.least},
+        "examples": candidate.observed.examples,
+        "fires": decision.fires,
+        "reasons": [asdict(reason) for reason in decision.reasons],
+        "wait_until": decision.wait_until,
+        "last_run_at": candidate.observed.last_run_at,
+        "estimate": asdict(candidate.estimate),
+    }
 
 
 def _names(plugin: PluginFacts) -> set[str]:

@@ -7,29 +7,28 @@ from __future__ import annotations
 
 import logging
 import secrets
-import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass
-from queue import Empty, SimpleQueue
 from typing import Any
 
 from ragd.catalog.decisions import Decisions
 from ragd.catalog.learning import Learning
 from ragd.catalog.runs import Runs
 from ragd.catalog.spend import Spend
-from ragd.config.schema import Config
+from ragd.config.schema import Config, TrainerSettings
 from ragd.domain.deciding import Cost, RunState
-from ragd.domain.errors import BadRequest, Busy, ModelUnavailable, RagdError
+from ragd.domain.errors import BadRequest, Busy, RagdError
 from ragd.domain.learning import Role
 from ragd.domain.plugins import Event, EventKind
-from ragd.flow.candidates import Candidate, Candidates, Corpus
+from ragd.flow.candidates import Candidate, Candidates, Corpus, told
 from ragd.flow.judging import Judged
 from ragd.flow.observation import Observation
 from ragd.flow.promote import Promotions
 from ragd.flow.purse import Purse
 from ragd.flow.requests import Requests
 from ragd.flow.training import ChoreEnd, Training
+from ragd.flow.winners import Winners
 
 _LOG = logging.getLogger("ragd.learn")
 _DECIDE_S = 5.0
@@ -77,19 +76,19 @@ class Improve:
         self._purse = Purse(config, tables.rows)
         self._due = 0.0
         self._indexed = corpus().changes
-        self._ready: SimpleQueue[tuple[int, RagdError | None]] = SimpleQueue()
+        self._winners = Winners(promotions.prepare, lambda model_id: self.promote(model_id, forced=False), clock)
 
     def start(self) -> None:
         """Runs that a restart cut off wait for a worker again, and what had passed goes live after all."""
         self._tables.runs.requeue()
         for model_id in self._tables.rows.runs.unpromoted():
-            self._open(model_id)
+            self._winners.add(model_id)
 
     def step(self) -> None:
         """One turn: what ended goes on; now and then what came in is looked at, and decided upon."""
         for end in self._chores():
             self._training.chore_ended(end)
-        self._promote_ready()
+        self._winners.step()
         now = self._clock()
         if now < self._due:
             return
@@ -105,7 +104,7 @@ class Improve:
 
     def standings(self) -> list[dict[str, Any]]:
         """Every trainer with its decision, for people."""
-        return [_told(candidate) for candidate in self._candidates.all()]
+        return [told(candidate) for candidate in self._candidates.all()]
 
     def explained(self, trainer: str) -> dict[str, Any]:
         """One trainer's decision with the ladder. Raises NotFound."""
@@ -113,7 +112,7 @@ class Improve:
         ladders = self._purse.ladders(self._candidates.all(), self._corpus().changes, self._clock())
         ladder = next(each for each in ladders if any(rung.trainer == trainer for rung in each.rungs))
         rungs = [{**asdict(rung), "stand": str(rung.stand)} for rung in ladder.rungs]
-        return {**_told(candidate), "ladder": rungs, "ladder_name": ladder.name, "because": ladder.because}
+        return {**told(candidate), "ladder": rungs, "ladder_name": ladder.name, "because": ladder.because}
 
     def request(self, trainer: str, *, on: str | None, cause: str) -> str:
         """A run by hand; it waits for the budget and for the run under way like any other. Returns its id.
@@ -121,8 +120,7 @@ class Improve:
         Raises NotFound, BadRequest where training is switched off, Busy while a run of this trainer has not ended.
         """
         candidate = self._candidates.one(trainer)
-        if not self._config.learn.enabled:
-            raise BadRequest("training is switched off", hint="set learn.enabled = true and start the daemon again")
+        self._check_enabled()
         waiting = [run["id"] for run in self._tables.rows.runs.open() if run["trainer"] == trainer]
         if waiting:
             raise Busy(f"a run of {trainer} has not ended: {waiting[0]}", hint=f"`ragd runs show {waiting[0]}`")
@@ -135,8 +133,18 @@ class Improve:
         self._training.stop(run_id)
 
     def resume(self, run_id: str) -> None:
-        """Takes a run up again."""
-        self._training.resume(run_id)
+        """Takes a run up again, within the limits that are configured now.
+
+        Raises BadRequest for one that cannot be resumed, Busy while another run is under way.
+        """
+        self._check_enabled()
+        run = self._tables.rows.runs.named(run_id)
+        busy = _under_way(self._tables.rows.runs.open())
+        if busy not in ("", run_id):
+            raise Busy(f"another run is under way: {busy}", hint="resume this one when that has ended, or stop that")
+        settings = self._config.trainers.get(run["trainer"], TrainerSettings())
+        self._training.resume(run_id, self._requests.resources(settings))
+        self._take_up(self._clock())
 
     def prepare(self, model_id: int) -> None:
         """Opens what a promotion needs; takes seconds for an encoder. Any thread."""
@@ -164,38 +172,11 @@ class Improve:
 
     def won(self, judged: Judged) -> None:
         """A challenger passed: it is opened in a thread of its own, and goes live in the next step."""
-        self._open(judged.model_id)
-
-    def _open(self, model_id: int) -> None:
-        def open_it() -> None:
-            try:
-                self._promotions.prepare(model_id)
-            except RagdError as error:
-                self._ready.put((model_id, error))
-            except Exception as error:  # noqa: BLE001 - an edge: what a library raises must not end unheard in a thread
-                _LOG.exception("model_not_opened model=%d", model_id)
-                self._ready.put((model_id, ModelUnavailable(f"{type(error).__name__}: {error}")))
-            else:
-                self._ready.put((model_id, None))
-
-        threading.Thread(target=open_it, name="open-model", daemon=True).start()
+        self._winners.add(judged.model_id)
 
     def ended(self, run_id: str, state: RunState) -> None:
         """A run ended without a result."""
         self._say(EventKind.TRAINED, run=run_id, verdict=str(state))
-
-    def _promote_ready(self) -> None:
-        while True:
-            try:
-                model_id, problem = self._ready.get_nowait()
-            except Empty:
-                return
-            try:
-                if problem is not None:
-                    raise problem
-                self.promote(model_id, forced=False)
-            except RagdError as error:
-                _LOG.error("not_promoted model=%d reason=%s hint=%s", model_id, error, error.hint)
 
     def _take_windows(self) -> None:
         windows, cost_s = self._observation.collect()
@@ -213,11 +194,10 @@ class Improve:
         candidates = self._candidates.all()
         for candidate in candidates:
             self._tables.decisions.record(candidate.decision, candidate.observed)
-            if not candidate.decision.fires:
-                self._candidates.settle(candidate)
+            self._candidates.settle(candidate)
         corpus = self._corpus()
         is_filling = corpus.waiting_chunks > max(_FEW_CHUNKS, _FEW_SHARE * corpus.live_chunks)
-        if is_filling or self._tables.rows.runs.open():
+        if is_filling or _under_way(self._tables.rows.runs.open()):
             return
         ladders = self._purse.ladders(candidates, corpus.changes, self._clock())
         ladder = next((each for each in ladders if each.chosen), None)
@@ -225,67 +205,65 @@ class Improve:
             return
         by_name = {candidate.facts.name: candidate for candidate in candidates}
         because, chosen = by_name[ladder.because], by_name[ladder.chosen]
-        self._candidates.settle(because)
         run_id = self._begin(chosen, "trigger", None, because=because)
         if because is not chosen:  # what fired is latched, also after a restart
+            self._candidates.settle(because, is_acted_on=True)
             self._tables.decisions.record(because.decision, because.observed, run_id)
         self._take_up(self._clock())
 
     def _begin(self, candidate: Candidate, cause: str, on: str | None, because: Candidate | None = None) -> str:
         decision, observed = (because or candidate).decision, candidate.observed
-        told = {"options": dict(candidate.settings.options), "available": observed.examples, "on": on}
+        given = {"options": dict(candidate.settings.options), "available": observed.examples, "on": on}
         run_id = self._tables.runs.begin(
             candidate.facts.name,
             candidate.facts.role,
             cause=cause,
             seed=secrets.randbelow(2**31),
             reasons=decision.reasons,
-            settings=told,
+            settings=given,
             changes=self._corpus().changes,
         )
+        self._candidates.settle(candidate, is_acted_on=True)
         self._tables.decisions.record(candidate.decision, observed, run_id)
         _LOG.info("run_wanted run=%s cause=%s", run_id, cause)
         self._say(EventKind.TRIGGERED, run=run_id, trainer=candidate.facts.name, cause=cause)
         return run_id
 
     def _take_up(self, now: float) -> None:
-        """The oldest waiting run begins when no other is under way and the budget has room for it."""
+        """The oldest waiting run that the budget has room for begins when no other is under way."""
         runs = self._tables.rows.runs.open()
-        waiting = next((run for run in runs if run["state"] == RunState.WAITING), None)
-        if waiting is None:
-            return
-        busy = next((run["id"] for run in runs if run["state"] in _UNDER_WAY), None)
-        if busy is not None:
-            self._tables.runs.waits(waiting["id"], f"waits for {busy} to end", None)
-            return
+        busy = _under_way(runs)
+        for waiting in [run for run in runs if run["state"] == RunState.WAITING]:
+            if busy:
+                self._tables.runs.waits(waiting["id"], f"waits for {busy} to end", None)
+            elif self._begins(waiting, now):
+                busy = str(waiting["id"])
+
+    def _begins(self, waiting: Mapping[str, Any], now: float) -> bool:
+        """Whether a waiting run is under way now; one that cannot begin fails, one that may not goes on waiting."""
+        run_id = str(waiting["id"])
         try:
             candidate = self._candidates.one(waiting["trainer"])
             held = self._purse.held(candidate.estimate, now)
             if held is not None:
-                self._tables.runs.waits(waiting["id"], held.why, held.until)
-                return
-            self._tables.runs.reserve(waiting["id"], candidate.estimate)
-            request = self._requests.request(waiting["id"], candidate.facts, candidate.settings, int(waiting["seed"]))
+                self._tables.runs.waits(run_id, held.why, held.until)
+                return False
+            self._tables.runs.reserve(run_id, candidate.estimate)
+            self._tables.runs.saw(run_id, changes=self._corpus().changes, available=candidate.observed.examples)
+            request = self._requests.request(run_id, candidate.facts, candidate.settings, int(waiting["seed"]))
             self._training.begin(request, self._requests.preparation(candidate.facts, waiting["settings"].get("on")))
         except RagdError as error:
-            self._training.fail(waiting["id"], str(error), error.hint)
+            self._training.fail(run_id, str(error), error.hint)
+        return self._tables.rows.runs.named(run_id)["state"] in _UNDER_WAY
+
+    def _check_enabled(self) -> None:
+        if not self._config.learn.enabled:
+            raise BadRequest("training is switched off", hint="set learn.enabled = true and start the daemon again")
 
     def _say(self, kind: EventKind, **facts: Any) -> None:
         self._tell(Event(kind, self._clock(), facts))
 
 
-def _told(candidate: Candidate) -> dict[str, Any]:
-    facts, decision = candidate.facts, candidate.decision
-    return {
-        "trainer": facts.name,
-        "role": str(facts.role),
-        "plugin": facts.plugin,
-        "source": candidate.plugin.source,
-        "needs": {"data": str(facts.needs.data), "least": facts.needs.least},
-        "examples": candidate.observed.examples,
-        "fires": decision.fires,
-        "reasons": [asdict(reason) for reason in decision.reasons],
-        "wait_until": decision.wait_until,
-        "last_run_at": candidate.observed.last_run_at,
-        "estimate": asdict(candidate.estimate),
-    }
+def _under_way(runs: Iterable[Mapping[str, Any]]) -> str:
+    """The id of the run that is prepared, trained or measured now; "" when there is none."""
+    return next((str(run["id"]) for run in runs if run["state"] in _UNDER_WAY), "")

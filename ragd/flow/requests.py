@@ -59,19 +59,24 @@ class Requests:
             role=facts.role,
             plugin=self._plugins.source(facts.plugin),
             seed=seed,
-            resources=Resources(
-                threads=learn.threads,
-                memory_mb=settings.memory_mb or learn.memory_mb,
-                disk_mb=learn.disk_mb,
-                processes=learn.processes,
-                timeout_s=settings.timeout_s or learn.timeout_s,
-                device=learn.device,
-            ),
+            resources=self.resources(settings),
             encoder=spec,
             models=str(self._models),
             model_folder=self._folder(facts.role),
             adapter=str(self._shelf.folder(self._registry.model(adapter))) if adapter is not None else "",
             settings=self._options(facts, settings),
+        )
+
+    def resources(self, settings: TrainerSettings) -> Resources:
+        """What a run of this trainer may use."""
+        learn = self._config.learn
+        return Resources(
+            threads=learn.threads,
+            memory_mb=settings.memory_mb or learn.memory_mb,
+            disk_mb=learn.disk_mb,
+            processes=learn.processes,
+            timeout_s=settings.timeout_s or learn.timeout_s,
+            device=learn.device,
         )
 
     def _options(self, facts: TrainerFacts, settings: TrainerSettings) -> dict[str, Any]:

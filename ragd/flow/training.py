@@ -10,7 +10,7 @@ import logging
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -18,8 +18,9 @@ from ragd.catalog.runs import OPEN, RunRows, Runs
 from ragd.catalog.spend import Spend
 from ragd.domain.deciding import Cost, RunState
 from ragd.domain.errors import BadRequest, BrokerUnavailable, RagdError, TrainingFailed
+from ragd.domain.learning import Resources
 from ragd.domain.training import Preparation, RunOutcome, RunPlaces, RunRequest
-from ragd.learn.records import read_outcome, reopen, write_request
+from ragd.learn.records import read_outcome, read_request, reopen, write_request
 from ragd.learn.scores import read_scores
 from ragd.learn.snapshot import is_prepared, read_manifest, write_preparation
 
@@ -171,9 +172,10 @@ class Training:
             with suppress(BrokerUnavailable):
                 self._queue.stop_run(run_id)
 
-    def resume(self, run_id: str) -> None:
+    def resume(self, run_id: str, resources: Resources | None = None) -> None:
         """Takes a stopped or failed run up where it is; one without data waits for its turn as if it were new.
 
+        `resources` take the place of those that it began with: too few of them may be why it failed.
         Raises BadRequest for one that is done or under way, TrainingFailed when its folder is damaged.
         """
         state, places = self._rows.named(run_id)["state"], self.places(run_id)
@@ -185,6 +187,8 @@ class Training:
             _measured_or_not(places)
             self._runs.move(run_id, RunState.EVALUATING)
         else:
+            if resources is not None and places.request.exists():
+                write_request(places, replace(read_request(places), resources=resources))
             reopen(places)
             self._runs.move(run_id, RunState.QUEUED if is_prepared(places) else RunState.WAITING)
         self.step()
