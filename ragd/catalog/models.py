@@ -172,7 +172,7 @@ class Models:
             return self._point(role, champion.model_id, *args)
 
     def roll_back(self, role: Role, *, stage: str = SERVING, can_return: bool = False) -> Champion:
-        """Moves the pointer back; with `can_return` another rollback moves it forth again.
+        """Moves the pointer back, from where another rollback leads one further; with `can_return` it leads forth again.
 
         Raises NotFound when there is nothing to return to.
         """
@@ -182,8 +182,25 @@ class Models:
                 raise NotFound(
                     f"there is no earlier {role} to roll back to", hint="`ragd models list` shows what can be promoted"
                 )
-            left = champion.model_id if can_return else None
-            return self._point(role, champion.previous_id, left, can_return, stage, "rollback", False)
+            left = [champion.model_id] if can_return else self._before(role, champion.previous_id)
+            before = left[-1] if left else None
+            return self._point(role, champion.previous_id, before, bool(left), stage, "rollback", False)
+
+    def _before(self, role: Role, target: int | None) -> list[int | None]:
+        """What served before the model that a rollback returns to, oldest first; None is what is configured."""
+        moves = self._db.execute(
+            "SELECT action, model_id, previous_id FROM promotions WHERE role = ? AND action <> 'swap' ORDER BY id",
+            (str(role),),
+        ).fetchall()
+        way: list[int | None] = [None]
+        for action, model_id, previous_id in (*moves, ("rollback", target, None)):
+            if action == "promote":
+                way = [*(way if way[-1] == previous_id else [previous_id]), model_id]
+            elif len(way) > 1 and way[-2] == model_id:
+                way.pop()
+            else:
+                way.append(model_id)
+        return [each for each in way[:-1] if each is None or self.model(each).status != PRUNED]
 
     def prune(self, keep: int = 0) -> list[tuple[int, str]]:
         """Gives up models that neither serve nor can be rolled back to, but the newest `keep` of each trainer.

@@ -63,10 +63,8 @@ def test_a_promotion_and_its_way_back(shelf: Shelf) -> None:
     assert (shelf.status(first), shelf.status(second)) == ("retired", "champion")
     assert shelf.models.swapped(Role.ENCODER).stage == SERVING
     back = shelf.models.roll_back(Role.ENCODER)
-    assert (back.model_id, back.has_previous, back.since) == (first, False, 200.0)
+    assert (back.model_id, back.previous_id, back.has_previous, back.since) == (first, None, True, 200.0)
     assert (shelf.status(first), shelf.status(second)) == ("champion", "retired")
-    with pytest.raises(NotFound, match="no earlier encoder to roll back to"):
-        shelf.models.roll_back(Role.ENCODER)
     actions = [(p["action"], p["model"], p["forced"]) for p in shelf.registry.promotions()]
     assert actions == [
         ("rollback", first, False),
@@ -74,6 +72,45 @@ def test_a_promotion_and_its_way_back(shelf: Shelf) -> None:
         ("promote", second, True),
         ("promote", first, False),
     ]
+
+
+def test_rollbacks_lead_one_by_one_to_what_is_configured(shelf: Shelf) -> None:
+    first, second = shelf.add(), shelf.add()
+    for promoted in (first, second, first):
+        shelf.models.crown(Role.ENCODER, promoted)
+    assert [shelf.models.roll_back(Role.ENCODER).model_id for _ in range(3)] == [second, first, None]
+    with pytest.raises(NotFound, match="no earlier encoder to roll back to"):
+        shelf.models.roll_back(Role.ENCODER)
+    shelf.models.crown(Role.ENCODER, second)
+    assert [shelf.models.roll_back(Role.ENCODER).model_id] == [None]
+
+
+def test_a_rollback_passes_over_what_was_given_up(shelf: Shelf) -> None:
+    first, second, third = shelf.add(), shelf.add(), shelf.add()
+    for promoted in (first, second, third):
+        shelf.models.crown(Role.ENCODER, promoted)
+    shelf.models.prune()
+    assert shelf.status(first) == "pruned"
+    assert [shelf.models.roll_back(Role.ENCODER).model_id for _ in range(2)] == [second, None]
+
+
+def test_no_rollback_leads_behind_another_configured_model(shelf: Shelf) -> None:
+    first, second, third = shelf.add(), shelf.add(), shelf.add()
+    shelf.models.crown(Role.ENCODER, first)
+    shelf.models.crown(Role.ENCODER, second, over_configured=True)
+    shelf.models.crown(Role.ENCODER, third)
+    assert [shelf.models.roll_back(Role.ENCODER).model_id for _ in range(2)] == [second, None]
+    with pytest.raises(NotFound, match="no earlier encoder to roll back to"):
+        shelf.models.roll_back(Role.ENCODER)
+
+
+def test_a_rollback_that_can_return_moves_forth_again(shelf: Shelf) -> None:
+    first = shelf.add()
+    shelf.models.crown(Role.ENCODER, first)
+    back = shelf.models.roll_back(Role.ENCODER, stage=FILLING, can_return=True)
+    assert (back.model_id, back.previous_id, back.has_previous) == (None, first, True)
+    forth = shelf.models.roll_back(Role.ENCODER)
+    assert (forth.model_id, forth.previous_id, forth.has_previous) == (first, None, True)
 
 
 def test_the_first_promotion_can_be_rolled_back_to_what_is_configured(shelf: Shelf) -> None:

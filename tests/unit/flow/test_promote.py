@@ -145,7 +145,7 @@ def test_the_space_before_is_given_up_after_its_time_and_can_still_be_filled_aga
     house.restart()
     assert house.serving == "rotated-1 in rotated-1"
     assert house.app.promotions.roll_back(Role.ENCODER).model_id == model
-    assert house.champion() == (model, "serving", False)
+    assert house.champion() == (model, "serving", True)
     house.app.close()
 
 
@@ -165,7 +165,12 @@ def test_a_second_promotion_gives_up_the_space_that_no_rollback_leads_to(house: 
     assert house.serving == "rotated-2 in rotated-2"
     house.app.promotions.roll_back(Role.ENCODER)
     assert house.serving == "rotated-1 in rotated-1"
-    assert house.champion() == (first, "serving", False)
+    assert house.champion() == (first, "serving", True)
+    assert house.app.promotions.roll_back(Role.ENCODER).stage == "filling"  # its space was given up long ago
+    house.work()
+    house.app.promotions.step()
+    assert house.serving == "rotated-0 in rotated-0"
+    assert everything_is_found(house)
 
 
 def test_a_map_that_leads_into_another_space_is_not_taken(house: House) -> None:
