@@ -172,7 +172,7 @@ class Models:
             return self._point(role, champion.model_id, *args)
 
     def roll_back(self, role: Role, *, stage: str = SERVING, can_return: bool = False) -> Champion:
-        """Moves the pointer back, from where another rollback leads one further; with `can_return` it leads forth again.
+        """Moves the pointer back; another rollback then leads one further, or, with `can_return`, forth again.
 
         Raises NotFound when there is nothing to return to.
         """
