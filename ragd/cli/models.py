@@ -10,7 +10,7 @@ import typer
 
 from ragd.cli.options import AsJson, ConfigFile, StateFolder
 from ragd.cli.session import configuration, daemon, screen, show_json
-from ragd.cli.terminal import Terminal, one_line, safe, size, table
+from ragd.cli.terminal import Terminal, clip, one_line, safe, size, table
 from ragd.cli.when import ago
 from ragd.domain.learning import Role
 
@@ -103,8 +103,10 @@ def compare(
         show_json(answer)
         return
     left, right = dict(_facts(answer["a"], time.time())), dict(_facts(answer["b"], time.time()))
-    rows = [(name, left.get(name, "-"), right.get(name, "-")) for name in {**left, **right}]
-    for line in table(("", _name(answer["a"]), _name(answer["b"])), rows, screen()):
+    terminal, names = screen(), list(left | right)
+    room = max(16, (terminal.width - max(map(len, names)) - 4) // 2)  # a long sentence must not push the other out
+    rows = [(name, clip(left.get(name, "-"), room), clip(right.get(name, "-"), room)) for name in names]
+    for line in table(("", _name(answer["a"]), _name(answer["b"])), rows, terminal):
         typer.echo(line)
 
 
