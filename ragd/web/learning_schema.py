@@ -8,6 +8,8 @@ from pydantic import ConfigDict, Field
 
 from ragd.web.schema import Asked, Told
 
+_MOST = 2**63 - 1  # what SQLite and a file's offset can hold
+
 
 class Open(Told):
     """An answer that may hold more than is described here."""
@@ -36,7 +38,7 @@ class RunsParams(Asked):
 class LogParams(Asked):
     """`GET /v1/runs/{run}/log`."""
 
-    offset: int = Field(default=0, ge=0, description="`next` of the answer before.")
+    offset: int = Field(default=0, ge=0, le=_MOST, description="`next` of the answer before.")
 
 
 class CompareParams(Asked):
@@ -68,8 +70,8 @@ class PruneBody(Asked):
 class FeedbackBody(Asked):
     """`POST /v1/feedback`."""
 
-    query: int = Field(ge=0, description="`query_id` of a search's answer.")
-    chunk: int = Field(ge=0, description="`chunk_id` of one of its hits.")
+    query: int = Field(ge=0, le=_MOST, description="`query_id` of a search's answer.")
+    chunk: int = Field(ge=0, le=_MOST, description="`chunk_id` of one of its hits.")
     good: bool = Field(description="Whether the hit answered the query.")
 
 

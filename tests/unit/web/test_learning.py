@@ -64,6 +64,8 @@ def test_what_a_run_says_of_itself_comes_back_whole(client: httpx.Client) -> Non
         ("/v1/models/promote", {"model": 7}),
         ("/v1/models/prune", {"keep": -1}),
         ("/v1/feedback", {"query": 5, "chunk": 7}),
+        ("/v1/feedback", {"query": 2**63, "chunk": 7, "good": True}),
+        ("/v1/feedback", {"query": 5, "chunk": 2**63, "good": True}),
     ],
 )
 def test_a_wish_that_is_not_understood_is_refused(
@@ -72,6 +74,12 @@ def test_a_wish_that_is_not_understood_is_refused(
     answer = client.post(address, json=body)
     assert (answer.status_code, answer.json()["error"]["code"]) == (400, "bad_request")
     assert shelf.asked == []
+
+
+@pytest.mark.parametrize("offset", [-1, 2**63])
+def test_a_log_is_read_from_where_a_file_can_be(client: httpx.Client, shelf: Shelf, offset: int) -> None:
+    answer = client.get(f"/v1/runs/2026/log?offset={offset}")
+    assert (answer.status_code, shelf.asked) == (400, [])
 
 
 def test_a_gate_that_refuses_is_a_conflict_with_its_reason(client: httpx.Client) -> None:
