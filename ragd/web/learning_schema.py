@@ -8,7 +8,7 @@ from pydantic import ConfigDict, Field
 
 from ragd.web.schema import Asked, Told
 
-_MOST = 2**63 - 1  # what SQLite and a file's offset can hold
+_MOST = 10**16  # more than any offset or id: SQLite and files have an end
 
 
 class Open(Told):
