@@ -122,11 +122,11 @@ class SpendRows:
         return Cost(row[0], row[1])
 
     def promoted(self) -> list[tuple[str, str, int, float]]:
-        """(trainer, role, examples, seconds of CPU and GPU) of every model that was promoted and whose run is known."""
+        """(trainer, role, examples, seconds of CPU and GPU) of every model that won and went live, its run known."""
         rows = self._connect().execute(
             "SELECT r.trainer, m.role, r.examples, r.cpu_s + r.gpu_s FROM promotions p"
             " JOIN models m ON m.id = p.model_id JOIN runs r ON r.id = m.run_id"
-            " WHERE p.action = 'promote' ORDER BY p.id"
+            " WHERE p.action = 'promote' AND NOT p.forced GROUP BY m.id ORDER BY min(p.id)"
         )
         return [(row[0], row[1], row[2], row[3]) for row in rows]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from ragd.catalog.models import Models, NewModel
 from ragd.catalog.runs import Runs
 from ragd.catalog.spend import Spend
 from ragd.domain.deciding import Cost, RunState
@@ -96,3 +97,16 @@ def test_the_cost_of_a_thousand_examples_is_learned_and_one_odd_run_does_not_mov
     assert learned.cpu_s == pytest.approx(11.0)
     assert rows.past_costs("a", limit=2) == [(4000, Cost(44.0)), (1000, Cost(900.0))]
     assert rows.per_thousand("b") is None
+
+
+def test_only_models_that_won_count_as_promoted_and_each_once(kept: Kept) -> None:
+    models = Models(kept.store, kept.clock)
+    made = []
+    for trainer in ("winner", "forced"):
+        run_id = trained(kept, trainer, 100, Cost(4.0))
+        new = NewModel(Role.ENCODER, trainer, 1, f"{trainer}/1", {}, "ff", 10, run_id=run_id)
+        made.append(models.add(new))
+    winner, forced = made
+    for model, is_forced in ((winner, False), (forced, True), (winner, False)):
+        models.crown(Role.ENCODER, model, forced=is_forced)
+    assert kept.rows.spend.promoted() == [("winner", "encoder", 100, 4.0)]
