@@ -101,6 +101,8 @@ def promoted(daemon: Running, place: Path, collection: Collection, laid: Laid, u
         asked_at = time.time()
         if is_forced:
             client.learn("POST", "models/promote", model=run["model"], force=True)
+        while not stage(client):  # what passed is opened first, and goes live a moment later
+            time.sleep(0.01)
         mapped_at = time.time()
         edits_found = edited(client, laid)
         fill_s = until_serving(client, mapped_at)
