@@ -100,7 +100,41 @@ class ChoresFake:
         return ends
 
 
-class Workshop:
+class RunFolders:
+    """Writes into the folders of runs what each process of a run leaves there, in a space of `width` dimensions."""
+
+    width = WIDTH
+    space = "f" * 16
+    folder: Path
+
+    def places(self, run_id: str) -> RunPlaces:
+        return RunPlaces(self.folder / run_id)
+
+    def freeze(self, run_id: str, examples: int = 100) -> None:
+        """The data of a run is there, and nobody was told."""
+        facts = {"examples": examples, "fingerprint": self.space, "dimension": self.width, "report": {"dropped": 3}}
+        write_snapshot(self.places(run_id).data, SnapshotParts(), facts)
+
+    def result(self, run_id: str, artifact: Path | None = None, **costs: float) -> RunOutcome:
+        """The worker's process made an adapter, or what lies in `artifact`, and said so in the run's folder."""
+        artefact = artifact or self.places(run_id).work / "artifact"
+        if artifact is None:
+            save_transform(artefact, "residual", weight=np.eye(self.width) * 0.25)
+        files = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(artefact.iterdir())}
+        facts = {"trainable_weights": self.width**2}
+        given: dict[str, Any] = {"examples": 100, "train_s": 3.0, "cpu_s": 4.0, "peak_memory_mb": 120.0, "loss": 0.25}
+        return self.writes(run_id, RunOutcome("trained", f"work/{artefact.name}", files, facts, **{**given, **costs}))
+
+    def writes(self, run_id: str, outcome: RunOutcome) -> RunOutcome:
+        write_outcome(self.places(run_id), outcome)
+        return outcome
+
+    def measure(self, run_id: str, gain: float = 0.2, queries: Sequence[str] = QUERIES, **changes: Any) -> None:
+        """The scores of a run lie in its folder, and nobody was told."""
+        write_scores(self.places(run_id).scores, scores(gain, queries, **changes))
+
+
+class Workshop(RunFolders):
     """The way of runs over a real catalog; each process's part is one call."""
 
     def __init__(self, state: Path) -> None:
@@ -185,38 +219,15 @@ class Workshop:
         self.chores.end(f"prepare {run_id}", cpu_s=cpu_s)
         self.step()
 
-    def freeze(self, run_id: str, examples: int = 100) -> None:
-        """The data of a run is there, and nobody was told."""
-        facts = {"examples": examples, "fingerprint": "f" * 16, "dimension": WIDTH, "report": {"dropped": 3}}
-        write_snapshot(self.places(run_id).data, SnapshotParts(), facts)
-
     def trains(self, run_id: str, done: int = 1) -> None:
         """A worker took the run up and reports a step."""
         self.training.progress(run_id, done, 10, {"loss": 1 / done})
-
-    def result(self, run_id: str, artifact: Path | None = None, **costs: float) -> RunOutcome:
-        """The worker's process made an adapter, or what lies in `artifact`, and said so in the run's folder."""
-        artefact = artifact or self.places(run_id).work / "artifact"
-        if artifact is None:
-            save_transform(artefact, "residual", weight=np.full((WIDTH, WIDTH), 0.25, np.float32))
-        files = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(artefact.iterdir())}
-        facts = {"trainable_weights": WIDTH * WIDTH}
-        given: dict[str, Any] = {"examples": 100, "train_s": 3.0, "cpu_s": 4.0, "peak_memory_mb": 120.0, "loss": 0.25}
-        return self.writes(run_id, RunOutcome("trained", f"work/{artefact.name}", files, facts, **{**given, **costs}))
-
-    def writes(self, run_id: str, outcome: RunOutcome) -> RunOutcome:
-        write_outcome(self.places(run_id), outcome)
-        return outcome
 
     def tells(self, run_id: str, outcome: RunOutcome) -> None:
         """The worker's last word arrives."""
         if run_id in self.queue.known:
             self.queue.done(run_id)
         self.training.trained(run_id, outcome)
-
-    def measure(self, run_id: str, gain: float = 0.2, queries: Sequence[str] = QUERIES, **changes: Any) -> None:
-        """The scores of a run lie in its folder, and nobody was told."""
-        write_scores(self.places(run_id).scores, scores(gain, queries, **changes))
 
     def measured(self, run_id: str, gain: float = 0.2, cpu_s: float = 2.0) -> None:
         """The child that evaluates ends well."""
@@ -225,9 +236,6 @@ class Workshop:
         self.step()
 
     # What is seen.
-
-    def places(self, run_id: str) -> RunPlaces:
-        return RunPlaces(self.folder / run_id)
 
     def run(self, run_id: str) -> dict[str, Any]:
         return self.rows.runs.named(run_id)
