@@ -1,4 +1,4 @@
-"""The whole way of a model over a real app: only the queue, children, plugins and counts of examples are stood in for."""
+"""The whole way of a model over a real app; stood in for are the queue, children, plugins and counts of examples."""
 
 from __future__ import annotations
 
