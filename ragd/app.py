@@ -26,6 +26,7 @@ from ragd.flow.offline import Offline, Opener
 from ragd.flow.promote import Promotions
 from ragd.flow.recover import recover, restorer
 from ragd.flow.refit import Refit
+from ragd.flow.reuse import Reuse
 from ragd.flow.route import Route, Routes
 from ragd.flow.shelf import Shelf
 from ragd.hooks.roster import readers_in
@@ -190,6 +191,7 @@ def build(
         index_of,
         keep_previous_s=keep_previous_s,
         said=recovered.said,
+        reuse=Reuse(reader.registry, config.state / "runs", ingest),
         forget=dispatch.forget,
         clock=clock,
     )

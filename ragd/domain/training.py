@@ -77,6 +77,11 @@ class RunPlaces:
         return self.folder / "scores.json"
 
     @property
+    def encoded(self) -> Path:
+        """Vectors of chunks that the evaluation of an encoder made: a promotion starts with them."""
+        return self.folder / "encoded.safetensors"
+
+    @property
     def report(self) -> Path:
         """The gate's report as a page (Markdown)."""
         return self.folder / "report.md"

@@ -25,6 +25,7 @@ from ragd.flow.footprint import memory_mb
 from ragd.flow.heldout import Ground, HeldOutSet, Trial
 from ragd.flow.stage import api_key, query_vectors
 from ragd.hooks.artifacts import save_transform
+from ragd.learn.encoded import write_encoded
 from ragd.learn.metrics import METRICS, measure
 from ragd.learn.ranking import Board, ranked_documents
 from ragd.learn.scores import Scores, Served, Slice, mean
@@ -81,7 +82,7 @@ def adapter_scores(places: RunPlaces, request: RunRequest, preparation: Preparat
 def encoder_scores(places: RunPlaces, request: RunRequest, preparation: Preparation, outcome: RunOutcome) -> Scores:
     """The serving encoder, with its adapter, against the new one, whose vectors of the ground are made here.
 
-    Writes the map from the new space into the old one to `map/` in the run's folder.
+    Writes the map from the new space into the old one to `map/` in the run's folder, and the vectors beside it.
     """
     models, folder = Path(request.models), places.folder / outcome.artifact
     old_spec = replace(request.encoder, threads=1)
@@ -100,6 +101,7 @@ def encoder_scores(places: RunPlaces, request: RunRequest, preparation: Preparat
             begun = time.monotonic()
             documents = _encoded(new_encoder, ground.texts)
             encoded_s = time.monotonic() - begun
+            write_encoded(places.encoded, new_encoder.space, ground.chunks, documents)
             queries = query_vectors(new_encoder, new_spec, held.queries)
             times = _timed(held.queries, lambda text: adapter(old_encoder.encode_query(text)), new_encoder.encode_query)
         finally:

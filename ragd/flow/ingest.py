@@ -23,6 +23,7 @@ from ragd.catalog.store import Store
 from ragd.catalog.vectors import Vectors
 from ragd.domain.changes import Action, Change, Observation, Presence
 from ragd.domain.documents import Extraction, Stat, kind_of
+from ragd.domain.index import HalfVectors
 from ragd.domain.ports import VectorSource
 from ragd.domain.work import EmbedResult, ExtractResult
 from ragd.flow.dispatch import Dispatch
@@ -135,21 +136,30 @@ class Ingest:
 
         Those of a generation that was retired meanwhile are let go.
         """
-        live = self._generations.get(result.generation)
-        if live is not None:
-            with self.committing:
-                enter = self._keep(result)
-                if enter:
-                    position = {chunk_id: at for at, chunk_id in enumerate(result.chunk_ids)}
-                    rows = [position[chunk_id] for chunk_id in enter]
-                    live.index.apply(
-                        np.asarray(enter, dtype=np.int64),
-                        result.vectors[rows],
-                        _NO_IDS,
-                        sequence=self._source.change_sequence(),
-                    )
+        self._land(result)
         self._dispatch.embedded(result.generation, result.chunk_ids)
         self._dispatch.step()
+
+    def take_vectors(self, generation: int, chunk_ids: Sequence[int], vectors: HalfVectors) -> int:
+        """Vectors (n, dimension) that nobody was asked for land in a live generation; returns how many were new."""
+        return self._land(EmbedResult("", generation, tuple(chunk_ids), vectors, 0.0, 0))
+
+    def _land(self, result: EmbedResult) -> int:
+        live = self._generations.get(result.generation)
+        if live is None:
+            return 0
+        with self.committing:
+            enter = self._keep(result)
+            if enter:
+                position = {chunk_id: at for at, chunk_id in enumerate(result.chunk_ids)}
+                rows = [position[chunk_id] for chunk_id in enter]
+                live.index.apply(
+                    np.asarray(enter, dtype=np.int64),
+                    result.vectors[rows],
+                    _NO_IDS,
+                    sequence=self._source.change_sequence(),
+                )
+        return len(enter)
 
     def _keep(self, result: EmbedResult) -> list[int]:
         tables = self._tables

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from ragd.catalog.models import FILLING, PRUNED, REFUSED, Champion, Model
 from ragd.disk.faults import reach
 from ragd.domain.errors import BadRequest, Busy, GateRefused, NotFound, RagdError
+from ragd.domain.index import EmbeddingSpace
 from ragd.domain.learning import Role
 from ragd.flow.generations import Generations, Live
 from ragd.flow.ingest import Ingest, Tables
@@ -30,7 +31,8 @@ _PREPARED_S = 60.0  # what was opened for a promotion stays open so long
 class Promotions:
     """Promotes, swaps and rolls back; `step` is called every few seconds and does what has become possible.
 
-    `announce` tells workers and others that the live generations changed; `said` is what is wrong, by where.
+    `reuse` puts vectors made before into a new generation; `announce` tells others that the live generations changed;
+    `said` is what is wrong, by where.
     """
 
     def __init__(
@@ -46,19 +48,17 @@ class Promotions:
         *,
         keep_previous_s: float,
         said: Said,
+        reuse: Callable[[Model, int, EmbeddingSpace], object] = lambda _model, _generation, _space: None,
         announce: Callable[[], None] = lambda: None,
         forget: Callable[[int], None] = lambda _generation: None,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        self._tables = tables
-        self._registry = registry
-        self._generations = generations
-        self._routes = routes
-        self._shelf = shelf
-        self._ingest = ingest
-        self._refit = refit
+        self._tables, self._registry = tables, registry
+        self._generations, self._routes = generations, routes
+        self._shelf, self._ingest, self._refit = shelf, ingest, refit
         self._index_of = index_of
         self._keep_previous_s = keep_previous_s
+        self._reuse = reuse
         self._forget = forget
         self._clock = clock
         self._nearly_since: float | None = None
@@ -178,6 +178,8 @@ class Promotions:
             reach("promote.after_pointer")
             if opened[0] != self._generations.serving.id:
                 self._generations.add(Live(opened[0], space, spec, index, origin))
+        if model is not None:
+            self._reuse(model, opened[0], space)
         self.announce()
         self._reroute()
         reach("promote.after_route")

@@ -1,0 +1,43 @@
+"""Puts vectors that an evaluation made anyway into a new generation, so that no worker makes them again."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+from ragd.catalog.models import Model
+from ragd.catalog.registry import Registry
+from ragd.domain.errors import ArtifactInvalid
+from ragd.domain.index import EmbeddingSpace
+from ragd.domain.training import RunPlaces
+from ragd.flow.ingest import Ingest
+from ragd.learn.encoded import read_encoded
+
+_LOG = logging.getLogger("ragd.flow")
+_SLICE_ROWS = 512
+
+
+class Reuse:
+    """Reads from the folder of the run that a model came out of; main thread only."""
+
+    def __init__(self, registry: Registry, runs: Path, ingest: Ingest) -> None:
+        self._registry, self._runs, self._ingest = registry, runs, ingest
+
+    def __call__(self, model: Model, generation: int, space: EmbeddingSpace) -> int:
+        """Takes what there is of this space; returns how many chunks now have their vector. Chunks that left meanwhile
+        are passed over, and a damaged file only costs the time to make its vectors again."""
+        run_id = self._registry.show(model.id)["run_id"]
+        try:
+            found = read_encoded(RunPlaces(self._runs / run_id).encoded, space) if run_id else None
+        except ArtifactInvalid as error:
+            _LOG.warning("encoded_unusable model=%s reason=%s", model.label, error)
+            return 0
+        if found is None:
+            return 0
+        ids, vectors = found
+        taken = 0
+        for at in range(0, len(ids), _SLICE_ROWS):
+            part = slice(at, at + _SLICE_ROWS)
+            taken += self._ingest.take_vectors(generation, tuple(ids[part].tolist()), vectors[part])
+        _LOG.info("reused model=%s chunks=%d", model.label, taken)
+        return taken
