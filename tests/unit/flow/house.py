@@ -208,6 +208,7 @@ class House:
                 space=space,
                 base=base,
                 parent=parent,
+                run_id=f"run-{name}-{version}",
             )
         )
 

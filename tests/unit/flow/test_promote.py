@@ -11,6 +11,8 @@ import pytest
 from ragd.catalog.models import NewModel
 from ragd.domain.errors import ArtifactInvalid, BadRequest, Busy, GateRefused, NotFound
 from ragd.domain.learning import Role
+from ragd.domain.training import RunPlaces
+from ragd.learn.encoded import write_encoded
 from tests.unit.flow.house import BASE, WIDTH, House, Rotated, rotation
 
 PARTS = ("otters swim upstream", "beavers build dams", "foxes dig dens", "herons stand still", "moles dig tunnels")
@@ -45,6 +47,33 @@ def test_an_encoder_serves_at_once_by_its_map_and_whole_when_its_space_is_filled
     assert house.announced[-1] == ("rotated-1", "rotated-0")
     assert everything_is_found(house)
     assert [p["action"] for p in house.app.reader.registry.promotions()] == ["swap", "promote"]
+
+
+def test_what_the_evaluation_encoded_is_not_encoded_again(house: House) -> None:
+    model, space = house.encoder(1), Rotated(1).space
+    app = house.app
+    ids = app.reader.replay.live_ids(app.generation_id)
+    vectors = Rotated(1).encode(app.tables.vectors.texts(ids.tolist())[1]).astype(np.float16)
+    places = RunPlaces(house.state / "runs" / str(app.reader.registry.show(model)["run_id"]))
+    places.folder.mkdir(parents=True)
+    gone = np.append(ids, ids.max() + 1000)  # a chunk that left since
+    write_encoded(places.encoded, space, gone, np.vstack([vectors, vectors[:1]]))
+    app.promotions.promote(model)
+    assert house.outbox.embeds == []
+    app.promotions.step()
+    assert house.serving == "rotated-1 in rotated-1"
+    assert everything_is_found(house)
+
+
+def test_encoded_vectors_that_are_damaged_only_cost_the_time_to_make_them(house: House) -> None:
+    model = house.encoder(1)
+    places = RunPlaces(house.state / "runs" / str(house.app.reader.registry.show(model)["run_id"]))
+    places.folder.mkdir(parents=True)
+    places.encoded.write_bytes(b"not safetensors")
+    house.app.promotions.promote(model)
+    house.work()
+    house.app.promotions.step()
+    assert house.serving == "rotated-1 in rotated-1"
 
 
 def test_without_a_map_the_old_encoder_serves_until_the_swap(house: House) -> None:
