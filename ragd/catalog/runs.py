@@ -203,6 +203,14 @@ class RunRows:
         """Runs that have not ended, oldest first."""
         return self._rows(f"WHERE {_IS_OPEN} ORDER BY requested_at, id")
 
+    def ended(self, *, but: int) -> list[tuple[str, RunState]]:
+        """Runs that have ended, by id with how, newest first, without the newest so many."""
+        rows = self._connect().execute(
+            f"SELECT id, state FROM runs WHERE NOT {_IS_OPEN} ORDER BY requested_at DESC, id DESC LIMIT -1 OFFSET ?",
+            (but,),
+        )
+        return [(row[0], RunState(row[1])) for row in rows]
+
     def last(self, trainer: str) -> dict[str, Any] | None:
         """The trainer's newest run, in whatever state; None when there was none."""
         return next(iter(self.newest(limit=1, trainer=trainer)), None)

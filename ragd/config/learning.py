@@ -43,7 +43,9 @@ class Learn(Section):
     keep_previous_s: float = Field(
         default=86400.0, ge=0, description="Seconds a replaced generation is kept up to date, ready for a rollback."
     )
-    keep_runs: int = Field(default=200, ge=1, description="Runs kept with their folders; the oldest go first.")
+    keep_runs: int = Field(
+        default=200, ge=1, description="Runs kept; the oldest go first. The newest five keep data and checkpoints."
+    )
 
 
 class Budget(Section):

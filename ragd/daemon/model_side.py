@@ -234,4 +234,5 @@ class ModelSide:
             return
         self._retained_at = now
         self.training.forget(self._tables.runs.trim(self._app.config.learn.keep_runs))
+        self.training.thin()
         self._tables.decisions.trim(_KEPT_DECISIONS)

@@ -25,6 +25,7 @@ from ragd.learn.scores import read_scores
 from ragd.learn.snapshot import is_prepared, read_manifest, write_preparation
 
 _LOG = logging.getLogger("ragd.learn")
+WHOLE_RUNS = 5
 _PREPARE_S = 1800.0
 _EVALUATE_S = 7200.0
 _PREPARE, _EVALUATE = "prepare", "evaluate"
@@ -189,6 +190,7 @@ class Training:
         else:
             if resources is not None and places.request.exists():
                 write_request(places, replace(read_request(places), resources=resources))
+            places.scores.unlink(missing_ok=True)  # of an earlier result
             reopen(places)
             self._runs.move(run_id, RunState.QUEUED if is_prepared(places) else RunState.WAITING)
         self.step()
@@ -207,6 +209,18 @@ class Training:
         """Removes the folders of runs that are no longer kept."""
         for run_id in run_ids:
             shutil.rmtree(self._folder / run_id, ignore_errors=True)
+
+    def thin(self) -> None:
+        """Of runs but the newest that ended keeps what tells about them: data, checkpoints and artefacts go."""
+        for run_id, state in self._rows.ended(but=WHOLE_RUNS):
+            places = self.places(run_id)
+            for folder in (places.data, places.work, places.heldout, places.folder / "map"):
+                if folder.is_dir():
+                    # First the files that would be gone on from: a run that is resumed now begins anew.
+                    places.outcome.unlink(missing_ok=True)
+                    if state is not RunState.DONE:
+                        places.scores.unlink(missing_ok=True)
+                    shutil.rmtree(folder, ignore_errors=True)
 
     def _end(self, run_id: str, state: RunState, reason: str, hint: str) -> None:
         self._runs.move(run_id, state, reason=reason, hint=hint)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -9,7 +10,9 @@ import pytest
 
 from ragd.domain.deciding import Cost, RunState
 from ragd.domain.errors import ArtifactInvalid, BadRequest, LaunchFailed, NotFound, TrainingFailed
+from ragd.domain.learning import Resources
 from ragd.domain.training import RunOutcome
+from ragd.flow.training import WHOLE_RUNS
 from ragd.learn.records import Attempts, read_attempts, read_request, write_attempts
 from ragd.learn.snapshot import read_manifest, read_preparation
 from tests.unit.flow.workshop import ChoresFake, Workshop
@@ -513,6 +516,32 @@ def test_a_result_that_came_after_the_stop_is_measured_when_the_run_is_resumed(s
     assert (shop.run(run_id)["peak_memory_mb"], shop.rows.spend.total("train").cpu_s) == (120.0, 6.0)
 
 
+def test_a_run_whose_files_were_given_up_begins_anew_and_is_measured_anew(shop: Workshop) -> None:
+    run_id = trained(shop)
+    shop.problem = TrainingFailed("no room")
+    shop.measured(run_id)
+    shop.problem = None
+    places = shop.places(run_id)
+    for folder in (places.data, places.work):
+        shutil.rmtree(folder)
+    places.outcome.unlink()
+    shop.training.resume(run_id)
+    assert shop.state(run_id) == "waiting"
+    shop.training.begin(shop.request(run_id), shop.preparation())
+    shop.prepared(run_id)
+    shop.tells(run_id, shop.result(run_id))
+    assert (shop.state(run_id), list(shop.chores.running), shop.scored) == ("evaluating", [f"evaluate {run_id}"], [])
+
+
+def test_a_resumed_run_may_use_what_is_allowed_now(shop: Workshop) -> None:
+    run_id = shop.begun()
+    shop.prepared(run_id)
+    shop.tells(run_id, shop.writes(run_id, RunOutcome("failed", reason="out of memory")))
+    shop.training.resume(run_id, Resources(memory_mb=9000))
+    request = read_request(shop.places(run_id))
+    assert (request.resources.memory_mb, request.seed, shop.state(run_id)) == (9000, 7, "queued")
+
+
 @pytest.mark.parametrize("state", ["waiting", "queued", "running", "evaluating", "done"])
 def test_only_what_was_stopped_or_failed_is_resumed(shop: Workshop, state: str) -> None:
     run_id = shop.wanted() if state == "waiting" else shop.begun()
@@ -544,3 +573,33 @@ def test_the_folders_of_forgotten_runs_go_and_others_stay(shop: Workshop) -> Non
     shop.training.forget([first, "20200101-000000-nobody"])
     assert not shop.places(first).folder.exists()
     assert shop.places(second).folder.is_dir()
+
+
+def test_old_runs_lose_what_is_large_and_keep_what_tells_about_them(shop: Workshop) -> None:
+    runs = []
+    for number in range(WHOLE_RUNS + 2):
+        run_id = shop.begun()
+        shop.prepared(run_id)
+        shop.tells(run_id, shop.result(run_id))
+        shop.measured(run_id)
+        runs.append(run_id)
+        assert shop.state(run_id) == "done", number
+    shop.training.thin()
+    for run_id in runs[:2]:
+        left = {path.name for path in shop.places(run_id).folder.iterdir()}
+        assert left >= {"request.json", "scores.json"}
+        assert not left & {"data", "work", "map", "outcome.json"}
+    assert all(shop.places(run_id).data.is_dir() and shop.places(run_id).work.is_dir() for run_id in runs[2:])
+
+
+def test_an_old_run_that_failed_begins_anew_when_it_is_resumed(shop: Workshop) -> None:
+    run_id = trained(shop)
+    shop.problem = TrainingFailed("no room")
+    shop.measured(run_id)
+    assert shop.state(run_id) == "failed"
+    for _ in range(WHOLE_RUNS):
+        shop.runs.move(shop.wanted(), RunState.FAILED)
+    shop.training.thin()
+    shop.training.resume(run_id)
+    assert shop.state(run_id) == "waiting"
+    assert not shop.places(run_id).scores.exists()
