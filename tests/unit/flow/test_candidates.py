@@ -1,4 +1,4 @@
-"""Every trainer with what was observed for it: counts since its last run, feedback, windows, costs, its own settings."""
+"""Every trainer with what was observed for it: counts since its last run, feedback, windows, costs, its settings."""
 
 from __future__ import annotations
 
@@ -93,7 +93,8 @@ def test_answers_count_since_the_last_run(works: Works) -> None:
     for query in (1, 2, 3):
         journal.judge(query, 1, is_good=query == 1, at=works.house.clock())
     observed = works.candidates.one("query_adapter").observed
-    assert (observed.answers, observed.bad_share) == (3, pytest.approx(2 / 3))
+    assert observed.answers == 3
+    assert observed.bad_share == pytest.approx(2 / 3)
     works.broken(works.improve.request("query_adapter", on=None, cause="hand"))
     journal.judge(4, 1, is_good=False, at=works.house.clock())
     observed = works.candidates.one("query_adapter").observed
