@@ -1,7 +1,8 @@
 """A map from a new embedding space into the old one, fitted on chunks that have a vector in both.
 
 While a new space's generation fills, new queries are mapped and searched among old vectors (Drift-Adapter, arXiv
-2509.23471). Three kinds are fitted, and what agrees best with the new space on chunks set aside is taken.
+2509.23471). Four kinds are fitted, and what agrees best with the new space on chunks set aside is taken. One of them is
+not fitted on chunks as if they were queries, but so that every chunk's score is what its new vector would give it.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ LEAST_CHUNKS: Final = 20
 _SET_ASIDE: Final = 0.2
 _MOST_ASKED: Final = 400
 _RIDGES: Final = (1e-3, 1e-2, 1e-1, 1.0)
+_SCORE_RIDGES: Final = (1e-5, 1e-4, 1e-3, 1e-2)
 _RANK_PARTS: Final = (1.0, 0.5, 0.25)
 _HIDDEN: Final = 256
 _STEPS, _BATCH, _RATE, _LOOK_EVERY = 400, 256, 1e-3, 50
@@ -56,6 +58,7 @@ def fit_map(new: Vectors | HalfVectors, old: Vectors | HalfVectors, *, seed: int
     used = order[len(aside) :]
     candidates = {"identity": _identity(x, y), "procrustes": procrustes(x[used], y[used])}
     candidates |= {f"low-rank affine {r}": t for r, t in affines(x[used], y[used]).items()}
+    candidates |= {f"scores {ridge:g}": scoring(x[used], y[used], ridge) for ridge in _SCORE_RIDGES}
     candidates["mlp"] = residual_mlp(x[used], y[used], seed=seed)
     tried = {
         name: agreement(apply(tensors, x[aside]), x[aside], y, x, aside)
@@ -71,6 +74,15 @@ def procrustes(x: Matrix, y: Matrix) -> Tensors:
     """The map with orthonormal rows or columns nearest to taking x (s, n) to y (s, m) (Schönemann 1966)."""
     left, _, right = np.linalg.svd(y.T @ x, full_matrices=False)
     return {"weight": np.asarray(left @ right, np.float32), "bias": np.zeros(y.shape[1], np.float32)}
+
+
+def scoring(x: Matrix, y: Matrix, ridge: float) -> Tensors:
+    """The linear map W (m, n) under which y W, asked by any query, gives the scores that x gives: ridge regression of
+    the new vectors x (s, n) on the old ones y (s, m), since score(W q, y) = q · (y W)."""
+    gram = y.T.astype(np.float64) @ y
+    gram[np.diag_indices_from(gram)] += ridge * max(float(np.trace(gram)) / len(gram), 1e-12)
+    weight = np.linalg.solve(gram, y.T.astype(np.float64) @ x)
+    return {"weight": np.asarray(weight, np.float32), "bias": np.zeros(y.shape[1], np.float32)}
 
 
 def affines(x: Matrix, y: Matrix) -> dict[int, Tensors]:

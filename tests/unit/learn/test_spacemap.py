@@ -7,7 +7,7 @@ import numpy.typing as npt
 import pytest
 
 from ragd.domain.index import Vectors
-from ragd.learn.spacemap import agreement, apply, fit_map, procrustes
+from ragd.learn.spacemap import agreement, apply, fit_map, procrustes, scoring
 
 Rows = npt.NDArray[np.float64]
 
@@ -81,3 +81,17 @@ def test_agreement_is_the_share_of_common_neighbours() -> None:
     assert agreement(asked, asked, rows, rows, itself) == 1.0
     assert agreement(-asked, asked, rows, rows, itself) < 0.5
     assert agreement(asked[:0], asked[:0], rows, rows) == 0.0
+
+
+def test_scores_are_kept_where_documents_moved_unevenly() -> None:
+    random = np.random.default_rng(5)
+    old = random.normal(size=(400, 24)).astype(np.float32)
+    old /= np.linalg.norm(old, axis=1, keepdims=True)
+    stretched = old @ (np.eye(24) + 0.8 * np.diag(random.uniform(-1, 1, 24))).astype(np.float32)
+    new = stretched / np.linalg.norm(stretched, axis=1, keepdims=True)
+    queries = random.normal(size=(50, 24)).astype(np.float32)
+    queries /= np.linalg.norm(queries, axis=1, keepdims=True)
+    kept = agreement(apply(scoring(new, old, 1e-4), queries), queries, old, new)
+    turned = agreement(apply(procrustes(new, old), queries), queries, old, new)
+    assert kept > turned + 0.1
+    assert fit_map(new, old, seed=1).kind.startswith("scores")
