@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import signal
 import statistics
 import sys
@@ -34,6 +33,11 @@ from ragd.domain.errors import RagdError
 LOAD_PER_S = 20.0
 STANDING = 40
 EDITS = 6
+POINTS = tuple(
+    f"{what}.{where}"
+    for what in ("promote", "swap", "rollback")
+    for where in ("before_pointer", "in_transaction", "after_pointer", "after_route")
+)
 CONFIGURATION = """\
 [[collections]]
 name = "bench"
@@ -58,7 +62,7 @@ def main() -> int:
     """Runs the benchmark; 0 when nothing failed and every kill left one consistent champion."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--collection", type=Path, required=True, help="folder in BEIR's layout")
-    parser.add_argument("--kills", type=int, default=6, metavar="N", help="promotions that are cut by kill -9")
+    parser.add_argument("--kills", type=int, default=len(POINTS), metavar="N", help="how many of the points to die at")
     parser.add_argument("--documents", type=int, default=400, metavar="N", help="how many of the documents to take")
     given = parser.parse_args()
     collection = first(load(given.collection), given.documents)
@@ -74,7 +78,7 @@ def main() -> int:
             daemon.wait_indexed(len(laid.ids))
             report |= promoted(daemon, place, collection, laid, unseen)
             report["spend_before_kills"] = accounts(daemon.client)
-        report |= killed(place, environment, given.kills, report["model"])
+        report |= killed(place, environment, POINTS[: given.kills], report["model"])
     print(json.dumps(report))
     good = not report["failed_queries"] and report["kills_inconsistent"] == 0 and report["edits_found"] == EDITS
     return 0 if good else 1
@@ -121,6 +125,7 @@ def promoted(daemon: Running, place: Path, collection: Collection, laid: Laid, u
         "promotion_s": round(mapped_at - asked_at, 3),
         "fill_s": round(fill_s, 1),
         "recall_from_first_second": first_second(searches, mapped_at, final),
+        "map": client.learn("GET", f"models/{run['model']}")["scores"]["facts"]["map"],
         "recall_before": agreement([a for a in searches.answers if a[0] < asked_at][-STANDING:], final),
         "edits": EDITS,
         "edits_found": min(edits_found, edits_found_after),
@@ -193,37 +198,55 @@ def accounts(client: Client) -> dict[str, float]:
     return {name: account[name]["cpu_s"] for name in ("charged", "runs")}
 
 
-def killed(place: Path, environment: dict[str, str], kills: int, model: str) -> dict[str, Any]:
-    """Promotes again and again, each time ended by kill -9 somewhere on the way, and looks at what is left."""
-    inconsistent, stages, back_s = [], [], []
-    for number in range(kills):
+def killed(place: Path, environment: dict[str, str], points: Sequence[str], model: str) -> dict[str, Any]:
+    """Promotes or rolls back once for each point, at which the daemon ends as by kill -9, and looks at what is left."""
+    inconsistent, back_s = [], []
+    for point in points:
         with running([], place / "state", environment=environment) as daemon:
-            daemon.client.learn("POST", "models/promote", model=model, force=True)
-            time.sleep(0.05 + 2.5 * number)
-            stages.append(stage(daemon.client) or "configured")
-            os.kill(daemon.process.pid, signal.SIGKILL)
-            daemon.process.wait()
+            if stage(daemon.client) and not point.startswith("rollback"):
+                with_rollback(daemon.client)
+            elif not stage(daemon.client) and point.startswith("rollback"):
+                daemon.client.learn("POST", "models/promote", model=model, force=True, timeout_s=120.0)
+                until_serving(daemon.client, time.time())
+        with running([], place / "state", environment={**environment, "RAGD_TEST_KILL_AT": point}) as daemon:
+            ask_and_die(daemon, model, is_rollback=point.startswith("rollback"))
         begun = time.perf_counter()
         with running([], place / "state", environment=environment) as daemon:
             back_s.append(time.perf_counter() - begun)
             problem = inconsistency(daemon, model)
             if problem:
-                inconsistent.append(f"{stages[-1]}: {problem}")
-            with_rollback(daemon.client)
+                inconsistent.append(f"{point}: {problem}")
     return {
-        "kills": kills,
-        "killed_while": stages,
+        "kills": len(points),
         "kills_inconsistent": len(inconsistent),
         "inconsistencies": inconsistent[:3],
         "back_s_median": round(statistics.median(back_s), 2) if back_s else None,
     }
 
 
+def ask_and_die(daemon: Running, model: str, *, is_rollback: bool) -> None:
+    """Asks for what ends the daemon at the point that it was started with, and sees that it ended so."""
+    try:
+        if is_rollback:
+            daemon.client.learn("POST", "models/rollback", role="encoder")
+        else:
+            daemon.client.learn("POST", "models/promote", model=model, force=True, timeout_s=120.0)
+    except RagdError:
+        pass  # it died while it answered
+    status = daemon.process.wait(300)
+    if status != -signal.SIGKILL:
+        raise RagdError(f"the daemon ended with {status} instead of being killed")
+
+
 def inconsistency(daemon: Running, model: str) -> str:
     """What is wrong with what a kill left; empty when one champion serves, hits are found and the index is proven."""
     champions = [each for each in daemon.client.learn("GET", "models")["champions"] if each["role"] == "encoder"]
-    if len(champions) != 1 or f"{champions[0]['name']}/{champions[0]['version']}" != model:
+    names = [f"{each['name']}/{each['version']}" if each["model"] is not None else "" for each in champions]
+    serving = daemon.client.status()["model"]
+    if len(champions) > 1 or (names and names[0] not in ("", model)):
         return f"champions {champions}"
+    if serving["name"] != (names[0] if names and names[0] else "configured"):
+        return f"{serving['name']} serves, {names or 'nobody'} is the champion"
     if len(answer(daemon.client, "boundary layer")) != 10:
         return "a search found too little"
     verified = daemon.client.verify()

@@ -207,9 +207,7 @@ def _chunks(
     return found
 
 
-def _pairs(
-    request: RunRequest, preparation: Preparation, stock: Stock, examples: Examples
-) -> Labelled:
+def _pairs(request: RunRequest, preparation: Preparation, stock: Stock, examples: Examples) -> Labelled:
     """Training and validation pairs, with negatives from the snapshot's chunks by the serving encoder, and what it
     made of their queries."""
     divided = examples.divided

@@ -10,11 +10,12 @@ import logging
 import time
 from collections.abc import Callable
 
-from ragd.catalog.models import FILLING, PRUNED, REFUSED, Champion, Model
+from ragd.catalog.models import FILLING, REFUSED, Champion, Model
 from ragd.disk.faults import reach
 from ragd.domain.errors import BadRequest, Busy, GateRefused, NotFound, RagdError
 from ragd.domain.index import EmbeddingSpace
 from ragd.domain.learning import Role
+from ragd.flow.eligible import check
 from ragd.flow.generations import Generations, Live
 from ragd.flow.ingest import Ingest, Tables
 from ragd.flow.recover import IndexOf
@@ -74,7 +75,7 @@ class Promotions:
         model = self._registry.model(model_id)
         self._prepared[model_id] = self._clock() + _PREPARED_S
         try:
-            self._check(model, is_proven=False)
+            check(model, self._routes.current, self._shelf, self._refit, is_proven=False)
         except RagdError:
             self._prepared.pop(model_id, None)
             raise
@@ -97,11 +98,13 @@ class Promotions:
             )
         if model.role is Role.ENCODER and champion is not None and champion.stage == FILLING:
             raise Busy("another encoder's space is being filled", hint="wait for it, or roll back first")
-        self._check(model, is_proven=model_id in self._prepared)
+        check(model, self._routes.current, self._shelf, self._refit, is_proven=model_id in self._prepared)
         reach("promote.before_pointer")
         for place in [place for place in self.said if place.startswith("model ") and model.role is Role.ENCODER]:
             del self.said[place]
         champion = self._begin(model, forced)
+        if self._swap_filled(champion):  # its evaluation encoded everything there is
+            champion = self._tables.models.champion(model.role) or champion
         _LOG.info("promoted role=%s model=%s stage=%s forced=%s", model.role, model.label, champion.stage, forced)
         return champion
 
@@ -130,11 +133,7 @@ class Promotions:
     def step(self) -> None:
         """Swaps a filled generation in, gives up those that are not wanted, and closes what nobody uses."""
         champion = self._champion(Role.ENCODER)
-        if champion is not None and champion.stage == FILLING:
-            target = self._generations.of_space(self._space(champion.model_id))
-            if target is not None and self._is_filled(target):
-                self._swap(target)
-        else:
+        if not self._swap_filled(champion) and (champion is None or champion.stage != FILLING):
             self._nearly_since = None
         self._retire()
         self._refit.step()
@@ -146,6 +145,16 @@ class Promotions:
             if until <= self._clock():
                 self._prepared.pop(model_id, None)
         self._shelf.close_others(wanted | self._prepared.keys(), self._routes.is_used)
+
+    def _swap_filled(self, champion: Champion | None) -> bool:
+        """Swaps the champion's own space in where nothing is lacking in it any more."""
+        if champion is None or champion.role is not Role.ENCODER or champion.stage != FILLING:
+            return False
+        target = self._generations.of_space(self._space(champion.model_id))
+        if target is None or not self._is_filled(target):
+            return False
+        self._swap(target)
+        return True
 
     def _begin(self, model: Model, forced: bool) -> Champion:
         models = self._tables.models
@@ -273,28 +282,3 @@ class Promotions:
 
     def _space(self, model_id: int | None) -> str:
         return space_of(self._tables.models, model_id, self._shelf.configured.fingerprint)
-
-    def _check(self, model: Model, *, is_proven: bool) -> None:
-        """Opens and compares what would serve; `is_proven` says that its files were just read. Raises as `promote`."""
-        if model.status == PRUNED:
-            raise NotFound(f"the files of {model.label} were given up", hint="train again")
-        serving = self._routes.current
-        space = serving.encoder.space if serving.encoder is not None else self._shelf.configured
-        if model.role is Role.ENCODER:
-            if model.base != self._shelf.configured.fingerprint:
-                raise BadRequest(
-                    f"{model.label} descends from another model than the configured one",
-                    hint="configure the model that it was trained from, or train again",
-                )
-            self._shelf.encoder(model)
-        elif model.role is Role.QUERY_ADAPTER:
-            if model.space != space.fingerprint:
-                raise BadRequest(
-                    f"{model.label} was trained for another encoder than the one that serves",
-                    hint="train it again: its pairs are still there",
-                )
-            self._shelf.adapter(model, space.dimension)
-        elif model.role is Role.INDEX:
-            self._refit.check(model)
-        elif not is_proven:
-            self._shelf.proven(model)

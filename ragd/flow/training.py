@@ -17,7 +17,7 @@ from typing import Any, Protocol
 from ragd.catalog.runs import OPEN, RunRows, Runs
 from ragd.catalog.spend import Spend
 from ragd.domain.deciding import Cost, RunState
-from ragd.domain.errors import BadRequest, BrokerUnavailable, RagdError, TrainingFailed
+from ragd.domain.errors import BadRequest, BrokerUnavailable, NotFound, RagdError, TrainingFailed
 from ragd.domain.learning import Resources
 from ragd.domain.training import Preparation, RunOutcome, RunPlaces, RunRequest
 from ragd.learn.records import read_outcome, read_request, reopen, write_request
@@ -94,6 +94,12 @@ class Training:
     def places(self, run_id: str) -> RunPlaces:
         """Where a run lies."""
         return RunPlaces(self._folder / run_id)
+
+    def known(self, run_id: str) -> RunPlaces:
+        """Where a run lies that somebody else names. Raises NotFound unless there is one of this very id."""
+        if self._rows.named(run_id)["id"] != run_id:
+            raise NotFound(f"there is no run {run_id}", hint="`ragd runs list` lists them")
+        return self.places(run_id)
 
     def begin(self, request: RunRequest, preparation: Preparation) -> None:
         """Takes a waiting run up: its request is written down, then its data is made."""

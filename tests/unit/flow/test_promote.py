@@ -58,9 +58,8 @@ def test_what_the_evaluation_encoded_is_not_encoded_again(house: House) -> None:
     places.folder.mkdir(parents=True)
     gone = np.append(ids, ids.max() + 1000)  # a chunk that left since
     write_encoded(places.encoded, space, gone, np.vstack([vectors, vectors[:1]]))
-    app.promotions.promote(model)
+    assert app.promotions.promote(model).stage == "serving"
     assert house.outbox.embeds == []
-    app.promotions.step()
     assert house.serving == "rotated-1 in rotated-1"
     assert everything_is_found(house)
 
