@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from ragd.daemon.plans import Plans
 from ragd.domain.changes import Observation
 from ragd.domain.errors import NotFound, PayloadInvalid
+from ragd.domain.training import RunPlaces
 from ragd.domain.work import EmbedResult, ExtractResult
 from ragd.flow.dispatch import Dispatch
 from ragd.flow.ingest import Ingest
@@ -59,7 +60,7 @@ class IndexJobs:
     def trouble(self, trouble: Trouble) -> None:
         """A batch was given up: an encoder that fails is left alone for a while, a file that kills is isolated."""
         if trouble.queue == "train":
-            self._training.fail_open(trouble.batch_id, trouble.reason, trouble.hint)
+            self._run_given_up(trouble)
         elif trouble.queue == "embed" and not trouble.is_lost:
             pause_s = self._dispatch.embed_failed(trouble.batch_id)
             self.encoder_problem = f"{trouble.reason} ({trouble.hint})" if trouble.hint else trouble.reason
@@ -67,6 +68,12 @@ class IndexJobs:
         else:
             self._dispatch.lost(trouble.batch_id)
             self._dispatch.step()
+
+    def _run_given_up(self, trouble: Trouble) -> None:
+        try:
+            self._training.fail_open(trouble.batch_id, trouble.reason, trouble.hint)
+        except NotFound as error:
+            _LOG.info("strange_run reason=%s", error)
 
     def run_progress(self, progress: RunProgress) -> None:
         """A run got on."""
@@ -78,8 +85,9 @@ class IndexJobs:
     def run_ended(self, ended: RunEnded) -> None:
         """A run trained, stopped or failed; what a worker elsewhere made is fetched first."""
         try:
+            places = self._training.known(ended.run_id)
             if ended.is_remote:
-                self._run_files.receive(ended.run_id, self._training.places(ended.run_id))
+                self._received(ended.run_id, places)
             self._training.trained(ended.run_id, ended.outcome)
         except NotFound as error:
             _LOG.info("strange_run reason=%s", error)
@@ -88,12 +96,24 @@ class IndexJobs:
 
     def run_wants_files(self, wanted: RunWantsFiles) -> None:
         """A worker elsewhere lacks a run's files."""
-        sent_bytes = self._run_files.send(self._training.places(wanted.run_id), wanted.lacks)
+        try:
+            places = self._training.known(wanted.run_id)
+        except NotFound as error:
+            _LOG.info("strange_run reason=%s", error)
+            return
+        sent_bytes = self._run_files.send(places, wanted.lacks)
         _LOG.info("run_sent run=%s bytes=%d", wanted.run_id, sent_bytes)
 
     def tick(self) -> None:
         """Time for periodic work."""
         self._tick()
+
+    def _received(self, run_id: str, places: RunPlaces) -> None:
+        try:
+            self._run_files.receive(run_id, places)
+        except PayloadInvalid:
+            if not places.outcome.is_file():  # it was told before, when there was no room to note it
+                raise
 
     def _is_strange(self, batch_id: str) -> bool:
         # Numbers of documents and chunks mean nothing in another catalog, or in this one put back from a copy.
