@@ -32,10 +32,13 @@ class PolicyAnswers:
             return self._answers.get(key)
 
     def _run(self, key: tuple[str, float | None], observed: Observed) -> None:
-        reason = self._ask(key[0], observed)
-        with self._lock:
-            self._answers.pop(key, None)
-            self._answers[key] = reason  # last: of those about runs long past the oldest goes first
-            if len(self._answers) > _MOST_KEPT:
-                del self._answers[next(iter(self._answers))]
-            self._asking.discard(key)
+        try:
+            reason = self._ask(key[0], observed)
+            with self._lock:
+                self._answers.pop(key, None)
+                self._answers[key] = reason  # last: of those about runs long past the oldest goes first
+                if len(self._answers) > _MOST_KEPT:
+                    del self._answers[next(iter(self._answers))]
+        finally:
+            with self._lock:
+                self._asking.discard(key)

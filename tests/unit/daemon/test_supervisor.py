@@ -10,7 +10,8 @@ from typing import Protocol
 
 import pytest
 
-from ragd.daemon.supervisor import Patience, Supervisor, worker_command
+from ragd.config.schema import Config
+from ragd.daemon.supervisor import Patience, Supervisor, worker_command, worker_counts
 from ragd.domain.errors import BrokerUnavailable
 
 SLEEP = (sys.executable, "-I", "-S", "-c", "import time; time.sleep(60)")
@@ -230,3 +231,11 @@ def test_a_worker_that_does_not_stop_in_time_is_killed(build: Build, caplog: pyt
 def test_a_worker_is_this_very_program_and_is_told_no_secret_on_its_command_line() -> None:
     command = worker_command("--state", "/s")("embed")
     assert command[1:] == ("-P", "-m", "ragd", "worker", "embed", "--state", "/s")
+
+
+@pytest.mark.parametrize(
+    ("learn", "train"), [({}, 1), ({"workers": 3}, 3), ({"workers": 0}, 0), ({"enabled": False, "workers": 3}, 0)]
+)
+def test_train_workers_are_started_where_models_are_trained(learn: Mapping[str, object], train: int) -> None:
+    given = {"learn": learn, "workers": {"extract": 2, "embed": 4}}
+    assert worker_counts(Config.model_validate(given)) == {"extract": 2, "embed": 4, "train": train}
