@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import os
 import time
 from collections.abc import Callable, Mapping
@@ -113,7 +114,7 @@ class DaemonLearning:
         return {**found, "folder": str(places.folder), "report": report, "model": self._label(found["model_id"])}
 
     def log(self, run: str, offset: int) -> Json:
-        """What a run printed, a part at a time."""
+        """What a run printed, a part at a time; a character that is not all there yet comes with the next part."""
         found = self.rows.runs.named(run)
         path = RunPlaces(self.runs_folder / found["id"]).log
         data = b""
@@ -122,7 +123,9 @@ class DaemonLearning:
                 file.seek(offset)
                 data = file.read(_LOG_BYTES)
         ended = found["state"] in _ENDED and len(data) < _LOG_BYTES
-        return {"text": data.decode("utf-8", "replace"), "next": offset + len(data), "ended": ended}
+        decoder = codecs.getincrementaldecoder("utf-8")("replace")
+        text = decoder.decode(data, final=ended)
+        return {"text": text, "next": offset + len(data) - len(decoder.getstate()[0]), "ended": ended}
 
     def stop(self, run: str) -> Json:
         """Asks a run to stop."""
