@@ -136,11 +136,8 @@ def _agreeing(question: Question, tally: Tally) -> Question | None:
 def _far_apart(questions: Sequence[Question], tally: Tally) -> list[Question]:
     near = NearTexts()
     kept: list[Question] = []
-    taken: list[Question] = []
     for question in questions:
-        alike = [taken[at] for at in near.add(question.query)]
-        taken.append(question)
-        if any(other.grades.keys() == question.grades.keys() and other.score == question.score for other in alike):
+        if near.add(question.query, (frozenset(question.grades), question.score)):
             tally.drop("near_duplicate", question.place)
         else:
             kept.append(question)

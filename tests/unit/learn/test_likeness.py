@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ragd.learn import likeness
 from ragd.learn.likeness import NEAR, NearTexts, jaccard, normalised, shingles, text_id
 
 
@@ -48,3 +51,32 @@ def test_what_is_found_is_what_a_full_comparison_finds(texts: list[str]) -> None
         assert [b for b in expected if normalised(texts[b]) == normalised(text)] == [
             b for b in found if normalised(texts[b]) == normalised(text)
         ]
+
+
+@given(st.lists(st.text(alphabet="abcdefg ", min_size=1, max_size=24), min_size=2, max_size=12))
+def test_nothing_is_missed_where_too_many_are_candidates(texts: list[str]) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(likeness, "_FEW", -1)
+        near = NearTexts()
+        for at, text in enumerate(texts):
+            found = near.add(text)
+            assert found == tuple(
+                before for before in range(at) if jaccard(shingles(texts[before]), shingles(text)) >= NEAR
+            )
+
+
+def test_thousands_of_questions_from_one_template_are_compared_at_once() -> None:
+    near = NearTexts()
+    began = time.process_time()
+    for number in range(2000):
+        near.add(f"what is the price of the red model w{number * 7919 % 1000} this year?", number % 7)
+    assert near.has_near("What is the price of the red model w1 this year", 1)
+    assert time.process_time() - began < 5.0  # minutes, were each compared with each
+
+
+def test_texts_of_other_groups_are_not_compared() -> None:
+    near = NearTexts()
+    near.add("how do I undo a commit", "git")
+    assert near.add("how do I undo a commit", "hg") == ()
+    assert near.add("how do I undo a commit", "git") == (0,)
+    assert not near.has_near("how do I undo a commit")
