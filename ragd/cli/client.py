@@ -78,9 +78,10 @@ class Client:
 
     def learn(self, method: str, path: str, timeout_s: float | None = None, **given: object) -> Answer:
         """The model side: `learn("GET", "runs", limit=5)` asks GET /v1/runs?limit=5, POST sends `given` as the body."""
+        name = quote(path, errors="surrogateescape")  # what a person typed may hold anything
         if method == "GET":
-            return self._get(path, given, timeout_s)
-        return self._post(path, given, timeout_s)
+            return self._get(name, given, timeout_s)
+        return self._post(name, given, timeout_s)
 
     def _get(self, name: str, parameters: Mapping[str, object], timeout_s: float | None = None) -> Answer:
         given = {key: _parameter(value) for key, value in parameters.items() if value not in (None, "", [], ())}

@@ -66,7 +66,7 @@ def list_models(
     if not answer["models"]:
         typer.echo("no models yet: what is configured serves", err=True)
         return
-    for line in table(HEADERS, [_row(model, now, terminal) for model in answer["models"]], terminal, right="llllrrrrr"):
+    for line in table(HEADERS, [_row(model, now) for model in answer["models"]], terminal, right="llllrrrrr"):
         typer.echo(line)
     for champion in answer["champions"]:
         typer.echo(_serves(champion, now))
@@ -83,7 +83,8 @@ def show(
         return
     terminal = screen()
     for name, text in _facts(answer, time.time()):
-        typer.echo(f"{terminal.dim(name.ljust(10))} {text}")
+        paint = _COLOURS.get(text, Terminal.bold) if name == "status" else None
+        typer.echo(f"{terminal.dim(name.ljust(10))} {paint(terminal, text) if paint is not None else text}")
     if answer["report"]:
         typer.echo("\n" + "\n".join(safe(line) for line in str(answer["report"]).splitlines()))
 
@@ -164,15 +165,19 @@ def _tell(answer: Facts, as_json: bool) -> None:
     if as_json:
         show_json(answer)
         return
-    filling = "; its vectors are being made, a map stands in until then" if answer["stage"] == "filling" else ""
+    filling = f"; {_filling(answer)}, what is there is searched until then" if answer["stage"] == "filling" else ""
     typer.echo(f"{answer['model']} serves as {answer['role']}{filling}")
+
+
+def _filling(answer: Facts) -> str:
+    return "the index is being fitted to it" if answer["role"] == Role.INDEX else "its vectors are being made"
 
 
 def _name(model: Facts) -> str:
     return f"{model['name']}/{model['version']}"
 
 
-def _row(model: Facts, now: float, terminal: Terminal) -> tuple[str, ...]:
+def _row(model: Facts, now: float) -> tuple[str, ...]:
     gate = model["scores"].get("gate", {})
     figures = [f"{gate[name]:.4f}" if name in gate else "-" for name in ("champion", "challenger")]
     return (
@@ -189,7 +194,7 @@ def _row(model: Facts, now: float, terminal: Terminal) -> tuple[str, ...]:
 
 def _serves(champion: Facts, now: float) -> str:
     name = _name(champion) if champion["model"] is not None else "what is configured"
-    filling = " (its vectors are being made)" if champion["stage"] == "filling" else ""
+    filling = f" ({_filling(champion)})" if champion["stage"] == "filling" else ""
     back = "; `ragd models rollback " + champion["role"] + "` undoes it" if champion["can_roll_back"] else ""
     return f"{champion['role']}: {name} serves since {ago(champion['since'], now)}{filling}{back}"
 
@@ -214,4 +219,4 @@ def _facts(model: Facts, now: float) -> Iterator[tuple[str, str]]:
             f"{run['cpu_s']:.1f} s of CPU, {run['gpu_s']:.1f} s of GPU, at most {run['peak_memory_mb']:.0f} MiB",
         )
     for name, value in model["facts"].items():
-        yield name, one_line(f"{value:,}" if isinstance(value, int) else str(value))
+        yield one_line(str(name)), one_line(f"{value:,}" if isinstance(value, int) else str(value))
