@@ -62,7 +62,7 @@ CHAMPIONS: list[dict[str, Any]] = [
         "name": None,
         "version": None,
         "stage": "serving",
-        "since": time.time() - 90,
+        "since": time.time() - 7230,
         "can_roll_back": False,
         "previous": None,
     },
@@ -72,7 +72,7 @@ CHAMPIONS: list[dict[str, Any]] = [
         "name": "query_adapter",
         "version": 2,
         "stage": "serving",
-        "since": time.time() - 90,
+        "since": time.time() - 7230,
         "can_roll_back": True,
         "previous": None,
     },
@@ -142,8 +142,8 @@ def test_models_are_listed_with_their_figures_and_what_serves(ragd: Any, side: L
     assert second.split()[:3] == ["encoder_lora/1", "encoder", "retired"]
     assert third.split()[-4:] == ["-", "-", "-", "-"]
     assert serving == [
-        "encoder: what is configured serves since 1 min ago",
-        "query-adapter: query_adapter/2 serves since 1 min ago; `ragd models rollback query-adapter` undoes it",
+        "encoder: what is configured serves since 2 h ago",
+        "query-adapter: query_adapter/2 serves since 2 h ago; `ragd models rollback query-adapter` undoes it",
     ]
 
 
@@ -152,7 +152,7 @@ def test_models_are_listed_with_their_figures_and_what_serves(ragd: Any, side: L
 )
 def test_what_is_not_whole_yet_is_said_so(role: str, says: str, ragd: Any, side: LearningSide) -> None:
     side.champions = [CHAMPIONS[1] | {"role": role, "stage": "filling"}]
-    assert f"{role}: query_adapter/2 serves since 1 min ago ({says})" in ragd("models", "list").stdout
+    assert f"{role}: query_adapter/2 serves since 2 h ago ({says})" in ragd("models", "list").stdout
 
 
 def test_an_empty_registry_says_what_serves(ragd: Any, side: LearningSide) -> None:

@@ -49,7 +49,7 @@ def test_a_search_hands_over_every_parameter(client: httpx.Client, shelf: Any) -
 
 def test_an_answer_has_the_documented_shape(client: httpx.Client) -> None:
     body = client.get("/v1/search", params={"q": "beavers"}).json()
-    assert set(body) == {"query", "mode", "took_ms", "freshness", "notes", "hits"}
+    assert set(body) == {"query", "mode", "took_ms", "freshness", "notes", "hits", "query_id"}
     assert set(body["hits"][0]) == {
         *("chunk_id", "collection", "root", "path", "title", "heading", "page", "start", "end"),
         *("text", "score", "parts", "modified_at"),
