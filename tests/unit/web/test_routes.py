@@ -52,7 +52,7 @@ def test_an_answer_has_the_documented_shape(client: httpx.Client) -> None:
     assert set(body) == {"query", "mode", "took_ms", "freshness", "notes", "hits", "query_id"}
     assert set(body["hits"][0]) == {
         *("chunk_id", "collection", "root", "path", "title", "heading", "page", "start", "end"),
-        *("text", "score", "parts", "modified_at"),
+        *("text", "score", "parts", "modified_at", "document_id"),
     }
 
 
