@@ -24,6 +24,7 @@ ENDED: Final = ("done", "failed", "stopped")
 _LOOK_S: Final = 0.3
 _LINE_S: Final = 5.0
 _WORTH_WAITING_S: Final = 5.0
+_FOR_ANOTHER: Final = "waits for "  # the run under way, which ends by itself
 _STAGES: Final = {
     "waiting": "waits",
     "queued": "is prepared",
@@ -70,19 +71,31 @@ def stage(run: Run) -> str:
     if state == "running" and run.get("total"):
         loss = (run.get("metrics") or {}).get("loss")
         return f"trains, {run['done']:,} of {run['total']:,}" + (f", loss {loss:.4g}" if loss is not None else "")
+    if state == "waiting" and run.get("reason"):
+        until, why = run.get("wait_until"), one_line(str(run["reason"]))
+        return why if why.startswith(_FOR_ANOTHER) else f"waits{f' until {_moment(until)}' if until else ''}: {why}"
     return _STAGES.get(state, state)
 
 
 def _check_waiting(run: Run) -> None:
-    until = run.get("wait_until")
-    if run["state"] != "waiting" or not until or until - time.time() < _WORTH_WAITING_S:
+    until, why = run.get("wait_until"), one_line(str(run.get("reason") or ""))
+    if run["state"] != "waiting" or (until and until - time.time() < _WORTH_WAITING_S):
         return
-    at = datetime.fromtimestamp(float(until)).astimezone().strftime("%Y-%m-%d %H:%M")
-    why = one_line(str(run.get("reason") or "the budget is spent"))
+    if not until and why and not why.startswith(_FOR_ANOTHER):
+        raise BudgetExceeded(
+            f"run {run['id']} waits, and would for ever: {why}",
+            hint=f"set that limit higher and start the daemon again, or give it up with `ragd runs stop {run['id']}`",
+        )
+    if not until:
+        return
     raise BudgetExceeded(
-        f"run {run['id']} waits until {at}: {why}",
+        f"run {run['id']} waits until {_moment(until)}: {why or 'the budget is spent'}",
         hint=f"it starts by itself; follow it with `ragd runs log -f {run['id']}`, or give it up with `ragd runs stop`",
     )
+
+
+def _moment(at: float) -> str:
+    return datetime.fromtimestamp(float(at)).astimezone().strftime("%Y-%m-%d %H:%M")
 
 
 def _shower(stack: ExitStack) -> Callable[[Run], None]:

@@ -161,6 +161,22 @@ def test_a_run_that_waits_for_its_budget_is_left_waiting(run: Any, side: Learnin
     assert ": 3,600 s a day are spent" in result.stderr
 
 
+def test_a_run_that_never_fits_its_budget_is_not_followed_for_ever(run: Any, side: LearningSide) -> None:
+    side.states = [BASE | {"state": "waiting", "reason": "a run needs 14 s of CPU, 10 s of CPU a day are allowed"}]
+    result = run("train", "query_adapter")
+    assert result.exit_code == BudgetExceeded.exit_code
+    assert "waits, and would for ever: a run needs 14 s of CPU" in result.stderr
+    assert "waits: a run needs 14 s of CPU" in result.stderr
+
+
+def test_a_run_that_waits_for_another_is_followed(run: Any, side: LearningSide) -> None:
+    waiting = BASE | {"state": "waiting", "reason": "waits for 20261124-1200-lora to end"}
+    side.states = [waiting, BASE | {"state": "failed", "reason": "no room"}]
+    result = run("train", "query_adapter")
+    assert "query_adapter waits for 20261124-1200-lora to end" in result.stderr
+    assert result.exit_code == TrainingFailed.exit_code
+
+
 def test_ctrl_c_leaves_the_run_and_says_how_to_follow_it(
     run: Any, side: LearningSide, monkeypatch: pytest.MonkeyPatch
 ) -> None:
