@@ -132,6 +132,10 @@ def failure(error: BaseException, request: RunRequest) -> RunOutcome:
     if isinstance(error, PermissionError) and error.filename:
         reason = f"{who}: was refused {error.filename}: a trainer may write inside its run folder only"
         return RunOutcome("failed", error="training_failed", reason=reason, hint="write below run.folder")
+    if isinstance(error, ModuleNotFoundError) and error.name:
+        reason = f"{who}: the package {error.name.partition('.')[0]} is not installed here"
+        hint = "install it into the environment of the train workers, then `ragd runs resume " + request.id + "`"
+        return RunOutcome("failed", error="training_failed", reason=reason, hint=hint)
     if isinstance(error, SystemExit | KeyboardInterrupt):
         text = f"it ended its process ({type(error).__name__} {error})"
     else:
