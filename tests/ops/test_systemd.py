@@ -71,6 +71,22 @@ def test_the_daemon_can_do_what_it_must_in_its_cage() -> None:
     assert {"AF_UNIX", "AF_INET"} <= set(service["RestrictAddressFamilies"].split())
 
 
+def test_trainers_can_bind_themselves_to_their_folder_in_the_cage() -> None:
+    lines = [line for line in UNIT.read_text().splitlines() if line.startswith("SystemCallFilter=")]
+    assert lines[-1].removeprefix("SystemCallFilter=").split() == [
+        "landlock_create_ruleset",
+        "landlock_add_rule",
+        "landlock_restrict_self",
+    ]
+
+
+def test_systemd_knows_the_system_calls_by_name() -> None:
+    if ANALYZE is None:
+        pytest.skip("systemd-analyze is not installed")
+    known = {line.strip(" #") for line in analyze("syscall-filter").stdout.splitlines()}
+    assert {"landlock_create_ruleset", "landlock_add_rule", "landlock_restrict_self"} <= known
+
+
 def test_what_no_retry_can_mend_is_not_retried() -> None:
     service, unit = Unit()["Service"], Unit()["Unit"]
     assert service["Restart"] == "on-failure"
