@@ -11,6 +11,7 @@ from ragd.daemon.model_side import ModelSide
 from ragd.daemon.plans import Plans
 from ragd.daemon.supervisor import Supervisor
 from ragd.daemon.upkeep import Upkeep
+from ragd.domain.deciding import RunState
 from ragd.domain.documents import display_path
 from ragd.domain.errors import BrokerUnavailable
 from ragd.jobs.broker import Broker
@@ -86,7 +87,10 @@ class Health:
             if worker.problem:
                 reasons.append(worker.problem if worker.queue == "index" else f"{worker.name}: {worker.problem}")
         starting = {child.kind for child in self.supervisor.status() if child.state == "running"}
-        for kind_of_worker in ("extract", "embed"):
+        needed = ["extract", "embed"]
+        if any(run["state"] == RunState.QUEUED for run in self.app.reader.learning.runs.open()):
+            needed.append("train")
+        for kind_of_worker in needed:
             if kind_of_worker not in starting and not any(worker["queue"] == kind_of_worker for worker in crew):
                 reasons.append(f"no {kind_of_worker} worker is running")
         return {"kind": kind, **asdict(facts)}, lengths, crew

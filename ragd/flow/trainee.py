@@ -94,7 +94,7 @@ def _confine(request: RunRequest, places: RunPlaces, parent: int) -> None:
         preparation = read_preparation(places)
         hidden += [Path(path) for path in (*preparation.pairs, *preparation.prompts)]
     named = (request.models, request.model_folder, request.adapter, request.encoder.model, request.plugin.path)
-    contain.confine(
+    held = contain.confine(
         places.work,
         request.resources,
         readable=[places.folder, *(Path(path) for path in named if os.path.isabs(path))],
@@ -102,6 +102,8 @@ def _confine(request: RunRequest, places: RunPlaces, parent: int) -> None:
         network=wants_network(request),
         parent=parent,
     )
+    if not held.landlock and sys.platform == "linux":
+        sys.stderr.write("no Landlock here: programs that this run starts could write elsewhere\n")
 
 
 def wants_network(request: RunRequest) -> bool:
