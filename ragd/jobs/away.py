@@ -63,6 +63,14 @@ class Away:
         """A plugin that Redis names, as this machine trusts it. Raises PluginRefused."""
         return trusted_here(source, self._plugins, self._models.parent)
 
+    def vouch(self, places: RunPlaces) -> None:
+        """A folder that Redis names says which plugin file runs: outside this worker's own state that must be trusted.
+
+        Raises PluginRefused, and TrainingFailed for a damaged request.
+        """
+        if not places.folder.resolve().is_relative_to(self._runs.resolve()):
+            self.trusted(read_request(places).plugin)
+
     def give_back(self, run_id: str, places: RunPlaces, outcome: RunOutcome) -> int:
         """Sends the log and the artefact, or the checkpoints where there is none; returns how many bytes."""
         made = places.folder / outcome.artifact if outcome.artifact else places.checkpoints

@@ -101,6 +101,7 @@ def _away(queues: Queues, site: Site, run_id: str, is_stopping: Callable[[], boo
 
 def _outcome(queues: Queues, site: Site, places: RunPlaces, is_stopping: Callable[[], bool]) -> RunOutcome | None:
     try:
+        site.away.vouch(places)
         request = read_request(places)
         tracking = Tracking(site.trackers, request.id)
         try:

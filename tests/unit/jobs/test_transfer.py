@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -188,3 +189,26 @@ def test_a_plugin_file_is_looked_for_in_the_workers_own_folder_only(
     fetched = fetch()
     assert fetched is not None
     assert read_request(fetched).plugin.path == str(plugins / "p.py")
+
+
+def test_a_folder_that_redis_names_runs_plugin_files_only_where_they_are_trusted(
+    broker: Broker, queues: Queues, tmp_path: Path
+) -> None:
+    plugins, state = tmp_path / "plugins", tmp_path / "state"
+    plugins.mkdir(mode=0o700)
+    (plugins / "p.py").write_text(DAEMONS)
+    evil = PluginSource("p", "file", str(tmp_path / "evil.py"), hashlib.sha256(b"evil").hexdigest())
+    away = Away(broker, queues, state / "runs", state / "models", plugins)
+    theirs = prepared(tmp_path / "anywhere", evil, tmp_path / "model")
+    with pytest.raises(PluginRefused, match=r"evil\.py is not on this machine"):
+        away.vouch(theirs)
+    own = prepared(state / "runs", replace(evil, name="q"), tmp_path / "other")
+    away.vouch(own)  # only the daemon writes there
+    with pytest.raises(PluginRefused, match="is not on this machine"):
+        away.vouch(RunPlaces(state / "runs" / ".." / ".." / "anywhere" / "r1"))
+    trusted = replace(evil, path="/daemon/p.py", sha256=hashlib.sha256(DAEMONS.encode()).hexdigest())
+    shared = prepared(tmp_path / "shared", trusted, tmp_path / "third")
+    with pytest.raises(PluginRefused, match="not trusted yet"):
+        away.vouch(shared)
+    write_pin(state, Pin("p", trusted.sha256, 1.0))
+    away.vouch(shared)
