@@ -18,13 +18,14 @@ demo: $(READY) ## Show the round trip: index, search, edit, find, rename, delete
 	@$(BIN)/python -m bench.demo
 
 test: $(READY) ## Run every test
-	@$(BIN)/python -m pytest tests
+	@$(BIN)/python -m pytest -n 3 --dist loadfile -m "not alone" tests
+	@$(BIN)/python -m pytest -m alone tests
 
 check: $(READY) ## The fast loop: lint, types, layers, unit tests
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check -q .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports >.build/imports.log || { cat .build/imports.log; exit 1; }
-	@$(BIN)/python -m pytest -m "not slow" tests/unit tests/docs tests/architecture
+	@$(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow" tests/unit tests/docs tests/architecture
 
 setup: $(READY) ## Create .venv from requirements.lock and install ragd into it
 

@@ -148,6 +148,7 @@ def test_what_cannot_be_loaded_is_not_even_trusted(place: Place, name: str) -> N
 
 
 @pytest.mark.slow
+@pytest.mark.alone
 @pytest.mark.timeout(400)
 @pytest.mark.parametrize("name", sorted(IN_A_RUN))
 def test_a_run_that_misbehaves_is_named_and_search_does_not_notice(
