@@ -72,6 +72,11 @@ class RunPlaces:
         return self.folder / "heldout"
 
     @property
+    def exports(self) -> Path:
+        """Graphs made of a new encoder while it is evaluated."""
+        return self.folder / "exports"
+
+    @property
     def scores(self) -> Path:
         """What the evaluation measured: scores of champion and challenger, query by query."""
         return self.folder / "scores.json"

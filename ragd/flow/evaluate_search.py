@@ -85,6 +85,7 @@ def encoder_scores(places: RunPlaces, request: RunRequest, preparation: Preparat
     Writes the map from the new space into the old one to `map/` in the run's folder, and the vectors beside it.
     """
     models, folder = Path(request.models), places.folder / outcome.artifact
+    exports = places.exports  # what is refused must leave nothing among the models that may serve
     old_spec = replace(request.encoder, threads=1)
     new_spec = replace(stored_spec(folder, request.encoder), threads=1)
     trial = Trial(places, preparation)
@@ -96,7 +97,7 @@ def encoder_scores(places: RunPlaces, request: RunRequest, preparation: Preparat
         champion = adapter(query_vectors(old_encoder, request.encoder, held.queries))
         whole = trial.ground(generation, held.items, seed=request.seed)
         ground = trial.pool(whole, generation, held, champion, seed=request.seed)
-        new_encoder = open_encoder(new_spec, models)
+        new_encoder = open_encoder(new_spec, exports)
         try:
             begun = time.monotonic()
             documents = _encoded(new_encoder, ground.texts)
@@ -111,8 +112,9 @@ def encoder_scores(places: RunPlaces, request: RunRequest, preparation: Preparat
         trial.close()
     serves = (
         Served(times[0], memory_mb(old_spec, models, api_key=api_key()), _model_bytes(old_spec, models)),
-        Served(times[1], memory_mb(new_spec, models), _model_bytes(new_spec, models)),
+        Served(times[1], memory_mb(new_spec, exports), _model_bytes(new_spec, exports)),
     )
+    shutil.rmtree(exports, ignore_errors=True)
     sides = Side(champion, ground.vectors), Side(queries, documents)
     scores = _scores(request.role, preparation.metric, held, ground, sides, serves)
     mapped = _map(places, ground, held, sides, preparation.metric, request.seed)

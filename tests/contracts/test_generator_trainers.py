@@ -1,4 +1,4 @@
-"""The contract of Trainer, over the other ways of the trainers of generators; `test_trainer` has their defaults."""
+"""The contract of Trainer, over the trainers of generators: as they are by default, and their other ways."""
 
 from __future__ import annotations
 
@@ -17,6 +17,9 @@ from ragd.testing.tiny import tiny_generator
 SHORT = {"batch_size": 16, "max_tokens": 96, "steps": 4, "checkpoint_s": 0.0}
 SMALL = {"batch_size": 16, "max_tokens": 96, "speed_tokens": 4, "checkpoint_s": 0.0}
 CASES: dict[str, tuple[Trainer, dict[str, Any]]] = {
+    "generator_lora": (GeneratorLora(), SHORT),
+    "generator_distill": (GeneratorDistill(), {**SHORT, "teacher": "TEACHER"}),
+    "generator_compress": (GeneratorCompress(), SMALL),
     "generator_lora, AdaLoRA": (GeneratorLora(), {**SHORT, "method": "adalora", "rank": 4}),
     "generator_lora, learned prompt": (GeneratorLora(), {**SHORT, "method": "prompt", "accumulate": 2}),
     "generator_lora, full": (GeneratorLora(), {**SHORT, "method": "full"}),
