@@ -220,6 +220,7 @@ class Training:
         """Of runs but the newest that ended keeps what tells about them: data, checkpoints and artefacts go."""
         for run_id, state in self._rows.ended(but=WHOLE_RUNS):
             places = self.places(run_id)
+            places.encoded.unlink(missing_ok=True)
             for folder in (places.data, places.work, places.heldout, places.exports, places.folder / "map"):
                 if folder.is_dir():
                     # First the files that would be gone on from: a run that is resumed now begins anew.
