@@ -16,6 +16,7 @@ from ragd.domain.errors import NotFound, PathInvalid
 if TYPE_CHECKING:
     from ragd.config.load import Loaded
 
+_LOOK_S = 5.0  # at plugins that are not known yet
 
 def build() -> typer.Typer:
     """The commands below `ragd config`."""
@@ -94,15 +95,40 @@ def check(ctx: typer.Context, config: ConfigFile = None, state: StateFolder = No
     missing = [str(folder) for folder in folders if not folder.is_dir()]
     named = {str(path): key for key in ("pairs", "prompts") for path in getattr(loaded.config.learn, key)}
     gone = [path for path in named if not Path(path).exists()]
+    nobody = _unknown_names(loaded)
     if as_json:
         file = str(loaded.file) if loaded.file else None
-        show_json({"file": file, "valid": True, "missing_folders": missing, "missing_files": gone})
+        told = {"missing_folders": missing, "missing_files": gone, "unknown_names": nobody}
+        show_json({"file": file, "valid": True, **told})
         return
     for folder in missing:
         typer.echo(f"note: the folder {safe(folder)} does not exist; it is watched from when it does", err=True)
     for path in gone:
         typer.echo(f"note: {safe(path)} (learn.{named[path]}) does not exist; nothing is learned from it", err=True)
+    for name in nobody:
+        typer.echo(f"note: {safe(name)}: no plugin in use offers that; see `ragd plugins list`", err=True)
     typer.echo(f"{loaded.file or 'the defaults'}: in order")
+
+
+def _unknown_names(loaded: Loaded) -> list[str]:
+    """What the configuration names of plugins and no plugin offers, such as a trainer's table with a slip."""
+    config, learn = loaded.config, loaded.config.learn
+    policies = {f"trainers.{name}.policy": each.policy for name, each in config.trainers.items() if each.policy}
+    if not (config.trainers or learn.trackers or learn.launcher != "local"):
+        return []
+    from ragd.hooks.roster import Roster
+
+    roster = Roster(config.plugins_folder, config.state, disabled=config.plugins.disabled)
+    try:
+        used = [one for one in roster.refresh(_LOOK_S) if not one.problem]
+    finally:
+        roster.close()
+    trainers = {trainer.name for one in used for trainer in one.trainers}
+    launchers = {"local", *(name for one in used for name in one.launchers)}
+    found = [f"trainers.{name}" for name in config.trainers if name not in trainers]
+    found += [f"{key} = {name}" for key, name in policies.items() if not any(name in one.policies for one in used)]
+    found += [f"learn.launcher = {learn.launcher}"] if learn.launcher not in launchers else []
+    return found + [f"learn.trackers: {name}" for name in learn.trackers if not any(name in o.trackers for o in used)]
 
 
 def _values(loaded: Loaded) -> dict[str, object]:

@@ -91,3 +91,19 @@ def test_check_notes_files_of_examples_that_are_not_there(ragd: Any, tmp_path: P
     assert result.exit_code == 0
     assert f"note: {tmp_path}/qa.jsonl (learn.pairs) does not exist" in result.stderr
     assert json.loads(ragd("config", "check", "--json").stdout)["missing_files"] == [f"{tmp_path}/qa.jsonl"]
+
+
+def test_check_notes_names_that_no_plugin_offers(ragd: Any, tmp_path: Path) -> None:
+    (tmp_path / "ragd.toml").write_text(
+        '[trainers.qeury_adapter]\nenabled = true\npolicy = "moon"\n[trainers.query_adapter]\nenabled = false\n'
+        '[learn]\nlauncher = "slrum"\ntrackers = ["mlflow", "wand"]\n'
+    )
+    result = ragd("config", "check")
+    assert result.exit_code == 0
+    assert "trainers.qeury_adapter: no plugin in use offers that" in result.stderr
+    assert json.loads(ragd("config", "check", "--json").stdout)["unknown_names"] == [
+        "trainers.qeury_adapter",
+        "trainers.qeury_adapter.policy = moon",
+        "learn.launcher = slrum",
+        "learn.trackers: wand",
+    ]
