@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 _LOOK_S = 5.0  # at plugins that are not known yet
 
+
 def build() -> typer.Typer:
     """The commands below `ragd config`."""
     app = typer.Typer(help="Show, check or write the configuration.", no_args_is_help=True, rich_markup_mode=None)
