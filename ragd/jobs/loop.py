@@ -144,14 +144,16 @@ class QueueWorker(SimpleWorker):  # type: ignore[misc] # rq's classes are untype
         self, timeout: int | None, max_idle_time: int | None = None
     ) -> tuple[Task, LanedQueue] | None:
         """The next job, already marked as started; None in a burst when the queue is empty."""
-        self._state = "idle"
+        self._state, refusals = "idle", 0
         while True:
             try:
                 taken = self._hold.take(None if self._options.burst else _WAIT_S)
                 self._check_revision(taken.revision if taken else None)
             except redis.exceptions.RedisError as error:
-                self._until_reached(self._hold.release, error)
+                self._until_reached(self._hold.release, error, refusals)
+                refusals += 1  # one that answers and cannot write, since its disk is full, is not asked all the time
                 continue
+            refusals = 0
             if taken is not None:
                 self._state = "busy"
                 return taken.task, self.queues[0]
@@ -216,15 +218,16 @@ class QueueWorker(SimpleWorker):  # type: ignore[misc] # rq's classes are untype
             self.ending = Ending.SETTINGS_CHANGED
             raise StopRequested
 
-    def _until_reached(self, action: Callable[[], None], error: Exception | None = None) -> None:
+    def _until_reached(self, action: Callable[[], None], error: Exception | None = None, refusals: int = 0) -> None:
         self._state = "idle"  # a signal ends the waiting at once
         wait_s, most_s = _RECONNECTS_S
+        wait_s = min(wait_s * 2 ** min(refusals, 10), most_s)
         is_said = False
         while True:
             if error is not None:
                 if self._stop_requested:
                     raise StopRequested
-                if not is_said:
+                if not is_said and not refusals:
                     _LOG.warning("broker_away name=%s reason=%s", self.name, error)
                     is_said = True
                 time.sleep(wait_s)

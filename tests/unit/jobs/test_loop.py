@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import redis
 from rq.job import Job
 from rq.queue import Queue
 from rq.serializers import JSONSerializer
@@ -16,7 +17,7 @@ from ragd.domain.errors import BrokerUnavailable, DiskFull, JobRefused, ModelMis
 from ragd.domain.work import ExtractBatch
 from ragd.jobs import loop
 from ragd.jobs.broker import Broker
-from ragd.jobs.hold import Handler, Task
+from ragd.jobs.hold import Handler, Hold, Task
 from ragd.jobs.lane import NamedJob, open_queue
 from ragd.jobs.loop import Ending, WorkerOptions, run_worker
 from ragd.jobs.queue import Queues
@@ -187,6 +188,22 @@ def test_the_signal_to_stop_ends_an_idle_worker_at_once(broker: Broker) -> None:
     timer = threading.Timer(0.1, os.kill, (os.getpid(), signal.SIGTERM))
     timer.start()
     assert run_worker("extract", broker, {}) is Ending.STOPPED
+
+
+def test_a_redis_that_answers_and_cannot_write_is_asked_less_and_less_and_said_once(
+    broker: Broker, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    asked: list[float | None] = []
+
+    def take(_hold: Hold, wait_s: float | None) -> None:
+        asked.append(wait_s)
+        raise redis.exceptions.ResponseError("MISCONF Errors writing to the AOF file: No space left on device")
+
+    monkeypatch.setattr(Hold, "take", take)
+    threading.Timer(0.6, os.kill, (os.getpid(), signal.SIGTERM)).start()
+    assert run_worker("extract", broker, {}) is Ending.STOPPED
+    assert 2 <= len(asked) <= 5
+    assert caplog.text.count("broker_away") == 1
 
 
 def test_a_job_whose_handler_cannot_reach_redis_comes_back(broker: Broker, queues: Queues) -> None:
