@@ -10,7 +10,7 @@ from typing import Any, Final
 from ragd.config.schema import Gate
 from ragd.domain.deciding import Reason, Verdict
 from ragd.learn.scores import SMALLER, Scores, Served, mean
-from ragd.learn.significance import randomisation_p
+from ragd.learn.significance import PERMUTATIONS, randomisation_p
 
 __all__ = ["GateReport", "alpha_of", "attempts_on_like", "judge", "randomisation_p"]
 
@@ -18,6 +18,7 @@ LEAST_SAVING: Final = 0.1
 """A challenger that is to be smaller must save this share of time, memory or bytes."""
 LIKE: Final = 0.5
 """Share of held-out queries in common from which two evaluations count as of like data."""
+_MOST_PERMUTATIONS = 400_000  # seconds of work, for the hundredth attempt
 _SLACK_MS = 1.0  # differences that no one notices, and that a busy machine makes by itself
 _SLACK_MB = 16.0
 
@@ -69,8 +70,8 @@ def judge(scores: Scores, settings: Gate, attempts_before: int = 0) -> GateRepor
     is_smaller = scores.aim == SMALLER
     # Non-inferiority is the same test after the margin was granted.
     shifted = [value - settings.slice_margin for value in champion] if is_smaller else champion
-    p_value = randomisation_p(shifted, challenger, seed=attempts_before)
     alpha = alpha_of(attempts_before + 1, settings.alpha)
+    p_value = _p_value(shifted, challenger, alpha, seed=attempts_before)
     reasons = [
         _enough(len(scores.queries), settings.min_queries),
         *(_as_good(scores, settings) if is_smaller else _better(scores, settings)),
@@ -91,6 +92,15 @@ def judge(scores: Scores, settings: Gate, attempts_before: int = 0) -> GateRepor
         alpha,
         attempts_before + 1,
     )
+
+
+def _p_value(before: Sequence[float], after: Sequence[float], alpha: float, *, seed: int) -> float:
+    """The p-value, by more exchanges where the usual number cannot get below a late attempt's level."""
+    p_value = randomisation_p(before, after, seed=seed)
+    is_least = p_value * (PERMUTATIONS + 1) < 1.5
+    if p_value <= alpha or not is_least:
+        return p_value
+    return randomisation_p(before, after, seed=seed, permutations=min(math.ceil(2 / alpha), _MOST_PERMUTATIONS))
 
 
 def alpha_of(attempt: int, alpha: float) -> float:

@@ -49,6 +49,13 @@ def test_a_clear_gain_passes_and_the_report_says_so() -> None:
     assert report.as_json()["verdict"] == "passed"
 
 
+def test_what_is_clearly_better_passes_also_after_many_attempts() -> None:
+    late = judge(scores(0.2), GATE, attempts_before=60)
+    assert (late.verdict, broken(late)) == (Verdict.PASSED, [])
+    assert late.p_value <= late.alpha < 1e-5
+    assert judge(scores(0.03), GATE, attempts_before=60).verdict is Verdict.REFUSED
+
+
 @pytest.mark.parametrize(
     ("measured", "rule"),
     [
