@@ -19,6 +19,7 @@ from ragd.learn.trigger import WINDOWS_ASKED, Past, after, decide
 
 BY_THEMSELVES = frozenset({"coarse_quantizer", "query_adapter"})
 """The shipped trainers that cost seconds; the others wait until the configuration names them."""
+_HOW = frozenset({"options", "timeout_s", "memory_mb"})  # keys of a trainer's table that do not say when
 _REPLAYED = 200
 
 
@@ -112,12 +113,14 @@ class Candidates:
         )
 
     def settings(self, facts: TrainerFacts, plugin: PluginFacts) -> TrainerSettings:
-        """The trainer's table; without one a shipped trainer that costs more than seconds does not fire by itself."""
+        """The trainer's table. Without one a shipped trainer that costs more than seconds does not fire by itself, nor
+        with one that only says how it runs."""
         named = self._config.trainers.get(facts.name)
-        if named is not None:
-            is_open = named.enabled is None and plugin.source == "bundled"
-            return named.model_copy(update={"enabled": True}) if is_open else named
-        return TrainerSettings(enabled=plugin.source != "bundled" or facts.name in BY_THEMSELVES)
+        given = named.model_fields_set if named is not None else _HOW
+        if named is not None and named.enabled is not None:
+            return named
+        is_wanted = plugin.source != "bundled" or facts.name in BY_THEMSELVES or not given or bool(given - _HOW)
+        return (named or TrainerSettings()).model_copy(update={"enabled": is_wanted})
 
     def _candidate(
         self, facts: TrainerFacts, plugin: PluginFacts, corpus: Corpus, windows: Mapping[str, Any]

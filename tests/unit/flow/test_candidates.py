@@ -49,9 +49,19 @@ def test_only_cheap_shipped_trainers_and_files_fire_before_they_are_configured(w
     assert told == {"coarse_quantizer": True, "query_adapter": True, "encoder_lora": False, "nudge": True}
 
 
-@pytest.mark.parametrize(("table", "is_enabled"), [({}, True), ({"enabled": False}, False), ({"enabled": True}, True)])
-def test_a_shipped_trainer_that_is_configured_fires_unless_its_table_says_no(
-    works: Works, table: dict[str, bool], is_enabled: bool
+@pytest.mark.parametrize(
+    ("table", "is_enabled"),
+    [
+        ({}, True),
+        ({"enabled": False}, False),
+        ({"enabled": True}, True),
+        ({"new_examples": 5, "memory_mb": 900}, True),
+        ({"options": {"steps": 5}, "memory_mb": 900}, False),
+        ({"options": {"steps": 5}, "enabled": True}, True),
+    ],
+)
+def test_a_shipped_trainer_that_is_configured_fires_unless_its_table_says_no_or_only_how(
+    works: Works, table: dict[str, object], is_enabled: bool
 ) -> None:
     works.given["encoder_lora"] = table
     works.restart()
