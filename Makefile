@@ -6,7 +6,7 @@ STATE ?= .ragd
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: run test check demo setup lock clean help
+.PHONY: run test test-near test-far check demo setup lock clean help
 
 help: ## Show this help
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/'
@@ -18,14 +18,20 @@ demo: $(READY) ## Show the round trip: index, search, edit, find, rename, delete
 	@$(BIN)/python -m bench.demo
 
 test: $(READY) ## Run every test
-	@$(BIN)/python -m pytest -n 3 --dist loadfile -m "not alone" tests
+	@$(MAKE) --no-print-directory --output-sync --jobs 2 test-near test-far
 	@$(BIN)/python -m pytest -m alone tests
+
+test-near: $(READY)
+	@$(BIN)/python -m pytest -m "not alone" tests/unit tests/docs tests/architecture tests/ops
+
+test-far: $(READY)
+	@$(BIN)/python -m pytest -m "not alone" tests/contracts tests/crash tests/integration
 
 check: $(READY) ## The fast loop: lint, types, layers, unit tests
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check -q .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports >.build/imports.log || { cat .build/imports.log; exit 1; }
-	@$(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow" tests/unit tests/docs tests/architecture
+	@$(BIN)/python -m pytest -m "not slow" tests/unit tests/docs tests/architecture
 
 setup: $(READY) ## Create .venv from requirements.lock and install ragd into it
 
