@@ -318,3 +318,15 @@ def _take(spaces: Spaces, step: tuple[object, ...]) -> None:
             spaces.outbox.embeds.pop()
         case _:
             pass
+
+
+def test_a_file_moved_over_another_of_the_same_size_replaces_it(spaces: Spaces) -> None:
+    for step in (
+        ("write", b"a.txt", "one\n\none\n\none\n\none\n\none"),
+        ("write", b"b.txt", "one\n\nthree\n\nthree\n\nfour"),
+        ("extract",),
+        ("move", b"a.txt", b"b.txt"),
+    ):
+        _take(spaces, step)
+    spaces.work()
+    assert spaces.texts_in(spaces.generation) == {"one"}
