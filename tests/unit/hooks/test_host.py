@@ -166,12 +166,14 @@ def test_one_that_grows_beyond_its_limits_is_ended(stage: Stage, monkeypatch: py
     stage.play(source)
     stage.tell()
     eventually(lambda: "started more than 8 processes" in stage.problem())
+    assert "13 at once" in stage.problem()
 
 
 def test_one_that_writes_outside_its_folder_is_refused(stage: Stage) -> None:
     stage.play(LISTENER.replace('"heard.jsonl"', '"/var/tmp/ragd-heard"'))
     stage.tell()
     eventually(lambda: "Trespass: writes outside its run folder: /var/tmp/ragd-heard" in stage.problem())
+    assert not Path("/var/tmp/ragd-heard").exists()
 
 
 def test_a_plugin_that_changed_gets_a_new_child_and_one_that_went_loses_its_own(stage: Stage) -> None:
@@ -186,6 +188,7 @@ def test_a_plugin_that_changed_gets_a_new_child_and_one_that_went_loses_its_own(
 def test_a_plugin_that_cannot_be_loaded_is_left_alone(stage: Stage) -> None:
     stage.play("raise ImportError('library is gone')")
     eventually(lambda: "ImportError: library is gone" in stage.problem())
+    assert not stage.hosts.ask_policy("busy_week", OBSERVED).holds
 
 
 def test_closing_does_not_wait_for_one_that_hangs(stage: Stage) -> None:

@@ -226,4 +226,5 @@ def test_a_header_whose_length_begins_like_a_pickle_is_none(tmp_path: Path) -> N
             break
     else:
         raise AssertionError("no such length")
-    accept(offer(folder, Role.INDEX), tmp_path / "models", 1)
+    stored = accept(offer(folder, Role.INDEX), tmp_path / "models", 1)
+    assert "centroids.safetensors" in stored.files
