@@ -54,8 +54,8 @@ def compute() -> int:
 def hang() -> int:
     """With a child of its own, whose number it leaves in a file."""
     grandchild = subprocess.Popen([sys.executable, "-S", "-c", "import time; time.sleep(600)"])
-    Path(sys.argv[2]).write_text(str(grandchild.pid))
     print("half way", flush=True)
+    Path(sys.argv[2]).write_text(str(grandchild.pid))  # last: whoever sees it may rely on the rest
     time.sleep(600)
     return 0
 
