@@ -6,7 +6,7 @@ STATE ?= .ragd
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: run test test-near test-far check demo setup lock clean help
+.PHONY: run test test-near test-far check check-types check-one check-two demo setup lock clean help
 
 help: ## Show this help
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/'
@@ -29,9 +29,17 @@ test-far: $(READY)
 
 check: $(READY) ## The fast loop: lint, types, layers, unit tests
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check -q .
+	@$(MAKE) --no-print-directory --output-sync --jobs 2 check-types check-one check-two
+
+check-types: $(READY)
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports >.build/imports.log || { cat .build/imports.log; exit 1; }
-	@$(BIN)/python -m pytest -m "not slow" tests/unit tests/docs tests/architecture
+
+check-one: $(READY)
+	@$(BIN)/python -m pytest -m "not slow" $(wildcard tests/unit/[a-h]*)
+
+check-two: $(READY)
+	@$(BIN)/python -m pytest -m "not slow" $(wildcard tests/unit/[i-z]*) tests/docs tests/architecture
 
 setup: $(READY) ## Create .venv from requirements.lock and install ragd into it
 
