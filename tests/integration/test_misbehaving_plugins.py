@@ -156,6 +156,18 @@ def test_a_run_that_misbehaves_is_named_and_search_does_not_notice(
 ) -> None:
     assert "trusted " in trusted(place, name)
     place.until(lambda: name in place.ragd("--config", "ragd.toml", "plugins", "list"))
+    busy_ms, at_rest_ms = beside_a_run(place, name)
+    if busy_ms > max(2 * at_rest_ms, FLOOR_MS):
+        # One hiccup of the machine is a p99 of some hundred searches: measured once more before it is believed.
+        busy_ms, at_rest_ms = beside_a_run(place, name)
+    assert busy_ms <= max(2 * at_rest_ms, FLOOR_MS), (name, busy_ms, at_rest_ms)
+    record_property("p99_ms", {"busy": busy_ms, "at rest": at_rest_ms})
+    assert place.client.status()["state"] == "ready"
+    assert not list(place.state.rglob("escaped.txt*"))
+
+
+def beside_a_run(place: Place, name: str) -> tuple[float, float]:
+    """The p99 of search beside a run of the bad plugin, which must fail by its name, and at rest; milliseconds."""
     run_id = ""
 
     def started() -> bool:
@@ -183,10 +195,6 @@ def test_a_run_that_misbehaves_is_named_and_search_does_not_notice(
     assert run["state"] == "failed"
     assert name in run["reason"]
     assert any(words in run["reason"] for words in IN_A_RUN[name]), run["reason"]
-    # Before and after: whatever else this machine does must not be laid at the plugin's door.
-    at_rest_ms = max(before_ms, rest_ms(place))
-    assert busy_ms <= max(2 * at_rest_ms, FLOOR_MS), (name, busy_ms, at_rest_ms)
-    record_property("p99_ms", {"busy": busy_ms, "at rest": at_rest_ms})
-    assert place.client.status()["state"] == "ready"
-    assert not list(place.state.rglob("escaped.txt*"))
     assert alive_with(f"runs/{run_id}") == []
+    # Before and after: whatever else this machine does must not be laid at the plugin's door.
+    return busy_ms, max(before_ms, rest_ms(place))
