@@ -78,6 +78,7 @@ def main() -> int:
             daemon.wait_indexed(len(laid.ids))
             report |= promoted(daemon, place, collection, laid, unseen)
             report["spend_before_kills"] = accounts(daemon.client)
+        print(json.dumps(report), flush=True)
         report |= killed(place, environment, POINTS[: given.kills], report["model"])
     print(json.dumps(report))
     good = not report["failed_queries"] and report["kills_inconsistent"] == 0 and report["edits_found"] == EDITS
@@ -182,9 +183,9 @@ def until_serving(client: Client, since: float, timeout_s: float = 3600.0) -> fl
 
 
 def stage(client: Client) -> str:
-    """`filling`, `serving`, or nothing while the configured encoder serves."""
+    """`filling`, `serving`, or nothing while the configured encoder serves, as it does again after a rollback."""
     champions = client.learn("GET", "models")["champions"]
-    return next((str(each["stage"]) for each in champions if each["role"] == "encoder"), "")
+    return next((str(each["stage"]) for each in champions if each["role"] == "encoder" and each["model"]), "")
 
 
 def answer(client: Client, text: str) -> tuple[int, ...]:
