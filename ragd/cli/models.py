@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
+from ragd.cli.names import model_names
 from ragd.cli.options import AsJson, ConfigFile, StateFolder
 from ragd.cli.session import configuration, daemon, screen, show_json
 from ragd.cli.terminal import Terminal, clip, one_line, safe, size, table
@@ -28,18 +29,6 @@ def build() -> typer.Typer:
     for command in (show, compare, promote, rollback, prune):
         app.command()(command)
     return app
-
-
-def model_names(ctx: typer.Context, incomplete: str) -> list[str]:
-    """The models that begin like this; none when no daemon answers."""
-    from ragd.domain.errors import RagdError
-
-    try:
-        with daemon(configuration(ctx, ctx.params.get("config"), ctx.params.get("state"))) as client:
-            models = client.learn("GET", "models", timeout_s=1.0)["models"]
-    except (RagdError, KeyError):
-        return []
-    return [name for model in models if (name := _name(model)).startswith(incomplete)]
 
 
 ModelName = Annotated[

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ragd.cli.follow import ENDED, stage
+from ragd.cli.names import run_ids
 from ragd.cli.options import AsJson, ConfigFile, Limit, StateFolder
 from ragd.cli.session import configuration, daemon, screen, show_json
 from ragd.cli.terminal import Terminal, count, one_line, safe, table
@@ -29,18 +30,6 @@ def build() -> typer.Typer:
     for command in (show, log, stop, resume):
         app.command()(command)
     return app
-
-
-def run_ids(ctx: typer.Context, incomplete: str) -> list[str]:
-    """The ids of runs that begin like this; none when no daemon answers."""
-    from ragd.domain.errors import RagdError
-
-    try:
-        with daemon(configuration(ctx, ctx.params.get("config"), ctx.params.get("state"))) as client:
-            runs = client.learn("GET", "runs", timeout_s=1.0)["runs"]
-    except (RagdError, KeyError):
-        return []
-    return [str(run["id"]) for run in runs if str(run["id"]).startswith(incomplete)]
 
 
 RunId = Annotated[

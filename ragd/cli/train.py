@@ -8,25 +8,12 @@ from typing import Annotated
 import typer
 
 from ragd.cli.follow import follow, verdict
+from ragd.cli.names import trainer_names
 from ragd.cli.options import AsJson, ConfigFile, StateFolder
 from ragd.cli.session import configuration, daemon, screen, show_json
 from ragd.domain.errors import NotFound
 
 INTERRUPTED = 130
-
-
-def trainer_names(ctx: typer.Context, incomplete: str) -> list[str]:
-    """The trainers that the daemon knows and that begin like this; none when it does not run."""
-    from ragd.domain.errors import RagdError
-
-    try:
-        with daemon(configuration(ctx, ctx.params.get("config"), ctx.params.get("state"))) as client:
-            plugins = client.learn("GET", "plugins", timeout_s=1.0)["plugins"]
-    except (RagdError, KeyError):
-        return []
-    offered = [trainer for plugin in plugins for trainer in plugin.get("trainers", ())]
-    names = [trainer["name"] if isinstance(trainer, dict) else str(trainer) for trainer in offered]
-    return sorted(name for name in names if name.startswith(incomplete))
 
 
 def train(

@@ -9,10 +9,10 @@ from typing import Annotated, Any
 
 import typer
 
+from ragd.cli.names import trainer_names
 from ragd.cli.options import AsJson, ConfigFile, StateFolder
 from ragd.cli.session import configuration, daemon, screen, show_json
 from ragd.cli.terminal import Terminal, count, one_line, table
-from ragd.cli.train import trainer_names
 from ragd.cli.when import ago, duration
 
 Facts = Mapping[str, Any]

@@ -11,7 +11,7 @@ import pytest
 import typer
 
 from ragd.cli.main import build
-from ragd.cli.models import model_names
+from ragd.cli.names import model_names
 from ragd.cli.terminal import columns
 from ragd.domain.errors import BadRequest, Busy, DaemonUnreachable, GateRefused, NotFound
 

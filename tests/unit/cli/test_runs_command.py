@@ -16,8 +16,8 @@ from ragd.cli import follow as following
 from ragd.cli import runs as runs_command
 from ragd.cli.follow import follow, verdict
 from ragd.cli.main import build
-from ragd.cli.runs import run_ids
-from ragd.cli.train import train, trainer_names
+from ragd.cli.names import run_ids, trainer_names
+from ragd.cli.train import train
 from ragd.domain.errors import BudgetExceeded, GateRefused, NotFound, TrainingFailed
 
 BASE: dict[str, Any] = {
