@@ -8,14 +8,23 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
+
+import psutil
 
 from ragd.cli.client import Client
 from ragd.domain.errors import RagdError
 
 _POLL_S = 0.01
+_MARKS = {
+    "extract": ("worker", "extract"),
+    "embed": ("worker", "embed"),
+    "train": ("worker", "train"),
+    "redis": ("redis",),
+    "sandbox": ("ragd.plan.sandbox_child",),
+}
 
 
 class Running:
@@ -67,6 +76,15 @@ class Running:
         """Process ids of the live workers of a queue."""
         return [worker["pid"] for worker in self.status()["workers"] if worker["queue"] == queue]
 
+    def children(self) -> dict[str, list[psutil.Process]]:
+        """The processes below the daemon by what they do: `extract`, `embed`, `train`, `redis`, `sandbox`, `other`."""
+        found: dict[str, list[psutil.Process]] = {name: [] for name in (*_MARKS, "other")}
+        with suppress(psutil.NoSuchProcess):
+            for child in psutil.Process(self.process.pid).children(recursive=True):
+                with suppress(psutil.NoSuchProcess, psutil.ZombieProcess):
+                    found[_what(child.cmdline())].append(child)
+        return found
+
 
 @contextmanager
 def running(
@@ -76,7 +94,7 @@ def running(
     started = launch(folders, state, *options, environment=environment)
     process, client = started.process, started.client
     try:
-        _await_answer(process, client)
+        await_answer(process, client)
         yield started
     finally:
         client.close()
@@ -98,7 +116,8 @@ def launch(
     return Running(subprocess.Popen(command, env=env, stderr=errors), Client(state / "ragd.sock"))
 
 
-def _await_answer(process: subprocess.Popen[bytes], client: Client, timeout_s: float = 180.0) -> None:
+def await_answer(process: subprocess.Popen[bytes], client: Client, timeout_s: float = 180.0) -> None:
+    """Returns when the daemon answers. Raises what the last question raised when it ended or takes too long."""
     deadline = time.monotonic() + timeout_s
     while True:
         try:
@@ -118,3 +137,10 @@ def _is_indexed(status: dict[str, Any], documents: int) -> bool:
         and not counts["text"]
         and not status["progress"]["scanning"]
     )
+
+
+def _what(command: list[str]) -> str:
+    for name, marks in _MARKS.items():
+        if all(any(mark in part for part in command) for mark in marks):
+            return name
+    return "other"
