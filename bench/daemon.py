@@ -109,9 +109,11 @@ def launch(
     *options: str,
     environment: dict[str, str] | None = None,
     errors: IO[bytes] | None = None,
+    prefix: Sequence[str] = (),
 ) -> Running:
-    """Starts a daemon and returns at once; whoever calls ends it. `errors` takes its log."""
-    command = [sys.executable, "-m", "ragd", "--state", str(state), "run", *map(str, folders), "--quiet", *options]
+    """Starts a daemon and returns at once; whoever calls ends it. `errors` takes its log, `prefix` is put before it."""
+    ragd = [sys.executable, "-m", "ragd", "--state", str(state), "run", *map(str, folders), "--quiet", *options]
+    command = [*prefix, *ragd]
     env = {**os.environ, "PYTHONUNBUFFERED": "1", **(environment or {})}
     return Running(subprocess.Popen(command, env=env, stderr=errors), Client(state / "ragd.sock"))
 

@@ -1,0 +1,9 @@
+"""Every fault that comes from outside ragd's own state folder: Redis, workers, clocks, events, folders, rights."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from bench import fault_redis
+
+SCENARIOS: Final = fault_redis.SCENARIOS
