@@ -39,4 +39,10 @@ Collections = Annotated[
         autocompletion=collection_names,
     ),
 ]
+LogLevel = Annotated[
+    str | None, typer.Option("--log-level", metavar="LEVEL", help="Log from here on: debug, info, warning or error.")
+]
+LogFormat = Annotated[
+    str | None, typer.Option("--log-format", metavar="FORMAT", help="A line's form: auto, logfmt, json or journald.")
+]
 Limit = Annotated[int | None, typer.Option("--limit", "-n", metavar="N", min=1, max=1000, help="At most this many.")]

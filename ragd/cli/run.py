@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ragd.cli.options import ConfigFile, StateFolder
+from ragd.cli.options import ConfigFile, LogFormat, LogLevel, StateFolder
 from ragd.cli.session import configuration
 from ragd.domain.errors import ConfigInvalid, PathInvalid
 
@@ -42,6 +42,8 @@ def run(
     ] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress; log only warnings.")] = False,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Log every step.")] = False,
+    log_level: LogLevel = None,
+    log_format: LogFormat = None,
     config: ConfigFile = None,
     state: StateFolder = None,
 ) -> None:
@@ -50,9 +52,10 @@ def run(
     Named FOLDERS become the one collection `default`. Stop with Ctrl-C; what is done stays done.
     """
     flags: dict[str, object] = {"redis.url": redis_url, "http.tcp": tcp, "workers.embed": embed_workers}
+    flags |= {"log.level": log_level, "log.format": log_format}
     if folders:
         flags["collections"] = [{"name": DEFAULT_COLLECTION, "folders": _present(folders)}]
-    if quiet or verbose:
+    if (quiet or verbose) and log_level is None:
         flags["log.level"] = "debug" if verbose else "warning"
     loaded = configuration(ctx, config, state, flags)
     _check(loaded.config)

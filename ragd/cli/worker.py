@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ragd.cli.options import ConfigFile, StateFolder
+from ragd.cli.options import ConfigFile, LogFormat, LogLevel, StateFolder
 from ragd.cli.session import configuration
 from ragd.domain.errors import BrokerUnavailable
 
@@ -30,6 +30,8 @@ def worker(
         str | None,
         typer.Option("--redis-url", metavar="URL", help="The daemon's Redis; without one that of the daemon here."),
     ] = None,
+    log_level: LogLevel = None,
+    log_format: LogFormat = None,
     config: ConfigFile = None,
     state: StateFolder = None,
 ) -> None:
@@ -39,13 +41,14 @@ def worker(
     (and for extract, its folders). Stop with Ctrl-C: the work in hand is finished first; a run saves a checkpoint,
     and goes on when a worker takes it up again.
     """
-    loaded = configuration(ctx, config, state, {"redis.url": redis_url})
+    flags = {"redis.url": redis_url, "log.level": log_level, "log.format": log_format}
+    loaded = configuration(ctx, config, state, flags)
     url = loaded.config.redis.url or _private_url(loaded.config)
 
     from ragd.config.logs import log_to_stderr
     from ragd.jobs.worker import worker_main
 
-    log_to_stderr(loaded.config.log.level)
+    log_to_stderr(loaded.config.log.level, loaded.config.log.format, process=kind)
     api_key, models = loaded.config.embed.api_key.get_secret_value(), loaded.config.state / "models"
     folder, readers = loaded.config.plugins_folder, None
     if kind is Kind.EXTRACT:

@@ -23,7 +23,8 @@ FLAGS = types.MappingProxyType(
         "redis.url": "--redis-url",
         "http.tcp": "--tcp",
         "workers.embed": "--embed-workers",
-        "log.level": "--verbose, --quiet",
+        "log.level": "--log-level, --verbose, --quiet",
+        "log.format": "--log-format",
     }
 )
 COLLECTIONS = "collections"

@@ -227,6 +227,11 @@ class Log(Section):
     level: Literal["debug", "info", "warning", "error"] = Field(
         default="info", description="The least severe message to write."
     )
+    format: Literal["auto", "logfmt", "json", "journald"] = Field(
+        default="auto",
+        description="How a line looks: `key=value`, JSON, or with a priority for the journal; `auto` is `journald` "
+        "where standard error is the journal, else `logfmt`.",
+    )
 
 
 class Config(BaseSettings):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
 import os
 import signal
 import subprocess
@@ -15,12 +14,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ragd.config.events import get_log
 from ragd.disk.atomic import no_room_named
 from ragd.domain.errors import LaunchFailed
 from ragd.flow.training import ChoreEnd
 from ragd.jobs.launch import bound_to_this_process
 
-_LOG = logging.getLogger("ragd.daemon")
+_LOG = get_log("ragd.daemon")
 _LAST_BYTES = 64 * 1024
 
 
@@ -77,7 +77,7 @@ class Chores:
         except OSError as error:
             raise LaunchFailed(f"{name} cannot be started: {error}", hint="see whether its folder is there") from error
         self._running[name] = _Chore(process, output, timeout_s, self._clock() + timeout_s)
-        _LOG.info("chore_started name=%s pid=%d", name, process.pid)
+        _LOG.info("chore_started", name=name, pid=process.pid)
 
     def is_running(self, name: str) -> bool:
         """True until `step` has told the chore's end."""
@@ -96,7 +96,7 @@ class Chores:
             chore.process.returncode = os.waitstatus_to_exitcode(status)  # it is reaped: Popen must not wait again
             del self._running[name]
             cpu_s = usage.ru_utime + usage.ru_stime
-            _LOG.info("chore_ended name=%s status=%d cpu_s=%.2f", name, chore.process.returncode, cpu_s)
+            _LOG.info("chore_ended", name=name, status=chore.process.returncode, cpu_s=round(cpu_s, 2))
             said = _late(chore) if chore.is_late else _last_line(chore.output)
             ended.append(ChoreEnd(name, chore.process.returncode, said, cpu_s))
         return ended

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import signal
 import threading
 import time
 from collections.abc import Callable
 
+from ragd.config.events import get_log
 from ragd.daemon.progress import Count, Progress
 from ragd.daemon.sdnotify import Notifier
 from ragd.daemon.supervisor import Supervisor
@@ -16,7 +16,7 @@ from ragd.domain.errors import BrokerUnavailable
 from ragd.jobs.broker import Broker
 from ragd.jobs.settings import WorkerSettings, publish, published
 
-_LOG = logging.getLogger("ragd.daemon")
+_LOG = get_log("ragd.daemon")
 _ROUND_S = 0.25
 _TICK_S = 2.0
 _SHOW_S = 0.5
@@ -84,7 +84,7 @@ class Crew:
             if self._is_due("tick", _TICK_S):
                 self._tick()
         except BrokerUnavailable as error:
-            _LOG.debug("round_waits reason=%s", error)
+            _LOG.debug("round_waits", reason=error)
         except Exception:  # noqa: BLE001
             # An edge: a bug in one round must not leave the children without their keeper.
             _LOG.exception("round_broke")
@@ -102,7 +102,7 @@ class Crew:
         publish(self._broker, settings)
         self._broker_identity = identity
         if before:
-            _LOG.warning("broker_forgot what=jobs action=rescan")
+            _LOG.warning("broker_forgot", what="jobs", action="rescan")
             self._on_forgotten()
 
     def _show(self) -> None:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Sequence
 
+from ragd.config.events import get_log
 from ragd.daemon.plans import Plans
 from ragd.domain.changes import Observation
 from ragd.domain.errors import NotFound, PayloadInvalid
@@ -16,7 +16,7 @@ from ragd.flow.training import Training
 from ragd.jobs.queue import RunEnded, RunProgress, RunWantsFiles, Trouble
 from ragd.jobs.transfer import RunFiles
 
-_LOG = logging.getLogger("ragd.daemon")
+_LOG = get_log("ragd.daemon")
 
 
 class IndexJobs:
@@ -64,7 +64,7 @@ class IndexJobs:
         elif trouble.queue == "embed" and not trouble.is_lost:
             pause_s = self._dispatch.embed_failed(trouble.batch_id)
             self.encoder_problem = f"{trouble.reason} ({trouble.hint})" if trouble.hint else trouble.reason
-            _LOG.warning("embedding_waits seconds=%g reason=%s", pause_s, trouble.reason)
+            _LOG.warning("embedding_waits", seconds=pause_s, reason=trouble.reason)
         else:
             self._dispatch.lost(trouble.batch_id)
             self._dispatch.step()
@@ -73,14 +73,14 @@ class IndexJobs:
         try:
             self._training.fail_open(trouble.batch_id, trouble.reason, trouble.hint)
         except NotFound as error:
-            _LOG.info("strange_run reason=%s", error)
+            _LOG.info("strange_run", reason=error)
 
     def run_progress(self, progress: RunProgress) -> None:
         """A run got on."""
         try:
             self._training.progress(progress.run_id, progress.done, progress.total, progress.metrics)
         except NotFound as error:
-            _LOG.info("strange_run reason=%s", error)
+            _LOG.info("strange_run", reason=error)
 
     def run_ended(self, ended: RunEnded) -> None:
         """A run trained, stopped or failed; what a worker elsewhere made is fetched first."""
@@ -90,7 +90,7 @@ class IndexJobs:
                 self._received(ended.run_id, places)
             self._training.trained(ended.run_id, ended.outcome)
         except NotFound as error:
-            _LOG.info("strange_run reason=%s", error)
+            _LOG.info("strange_run", reason=error)
         except PayloadInvalid as error:
             self._training.fail_open(ended.run_id, f"what came back of it cannot be used: {error}", error.hint)
 
@@ -99,10 +99,10 @@ class IndexJobs:
         try:
             places = self._training.known(wanted.run_id)
         except NotFound as error:
-            _LOG.info("strange_run reason=%s", error)
+            _LOG.info("strange_run", reason=error)
             return
         sent_bytes = self._run_files.send(places, wanted.lacks)
-        _LOG.info("run_sent run=%s bytes=%d", wanted.run_id, sent_bytes)
+        _LOG.info("run_sent", run=wanted.run_id, bytes=sent_bytes)
 
     def tick(self) -> None:
         """Time for periodic work."""
@@ -119,5 +119,5 @@ class IndexJobs:
         # Numbers of documents and chunks mean nothing in another catalog, or in this one put back from a copy.
         if self._dispatch.knows(batch_id):
             return False
-        _LOG.info("answer_ignored batch=%s", batch_id)
+        _LOG.info("answer_ignored", batch=batch_id)
         return True

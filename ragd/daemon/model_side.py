@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -11,6 +10,7 @@ from ragd.app import App
 from ragd.catalog.decisions import Decisions
 from ragd.catalog.runs import Runs
 from ragd.catalog.spend import Spend
+from ragd.config.events import get_log
 from ragd.daemon.chores import Chores
 from ragd.daemon.errands import Errands
 from ragd.daemon.learning import DaemonLearning
@@ -35,7 +35,7 @@ from ragd.hooks.host import Hosts
 from ragd.hooks.roster import Roster
 from ragd.learn.artifacts import remove
 
-_LOG = logging.getLogger("ragd.daemon")
+_LOG = get_log("ragd.daemon")
 _PURSE_S = 2.0
 _RETAIN_S = 3600.0
 _KEPT_DECISIONS = 2000
@@ -136,7 +136,7 @@ class ModelSide:
             self.improve.step()
             self._retain()
         except DiskFull as error:
-            _LOG.warning("model_side_waits reason=%s", error)
+            _LOG.warning("model_side_waits", reason=error)
         except Exception as error:  # noqa: BLE001 - an edge: a bug in training must not hold up what is indexed
             self._broken = (self._clock(), f"training does not get on: {type(error).__name__}: {error}")
             _LOG.exception("model_side_broke")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import logging
 import os
 import signal
 import sys
@@ -13,6 +12,7 @@ from contextlib import ExitStack
 
 from ragd import __version__
 from ragd import app as construct
+from ragd.config.events import get_log
 from ragd.config.logs import log_to_stderr
 from ragd.config.schema import Config, default_state
 from ragd.daemon.backend import DaemonBackend
@@ -47,7 +47,7 @@ from ragd.watch.watcher import Watcher
 from ragd.web.routes import create_app
 from ragd.web.server import Server
 
-_LOG = logging.getLogger("ragd.daemon")
+_LOG = get_log("ragd.daemon")
 _PLANS_WAITING = 4
 _PLAN_WAIT_S = 0.005
 
@@ -60,7 +60,7 @@ def run(config: Config, *, until_indexed: bool = False, progress: bool = True) -
     """
     is_watched_by_a_person = progress and sys.stderr.isatty()
     level = "warning" if is_watched_by_a_person and config.log.level == "info" else config.log.level
-    log_to_stderr(level)
+    log_to_stderr(level, config.log.format)
     with ExitStack() as stack:
         config.state.mkdir(mode=0o700, parents=True, exist_ok=True)
         stack.enter_context(StateLock(config.state))
@@ -170,7 +170,7 @@ class Daemon:
             stack.callback(self.watcher.stop)
             stack.callback(self._is_stopping.set)
             stack.callback(self._notifier.stopping)
-            _LOG.info("started pid=%d state=%s index=%s", os.getpid(), self.config.state, self.app.restored)
+            _LOG.info("started", pid=os.getpid(), state=self.config.state, index=self.app.restored)
             self._notifier.ready(f"indexing {len(self.app.roots)} folders")
             run_worker("index", self.broker, index_handlers(self.jobs))
             self._say("stopping ...")
@@ -213,7 +213,7 @@ class Daemon:
         try:
             publish(self.broker, self._worker_settings())
         except BrokerUnavailable as error:
-            _LOG.warning("models_not_announced reason=%s", error)
+            _LOG.warning("models_not_announced", reason=error)
 
     def _watcher(self) -> Watcher:
         config = self.config
@@ -256,7 +256,7 @@ class Daemon:
         try:
             self.broker.release(self._state_id)
         except BrokerUnavailable as error:
-            _LOG.info("broker_not_released reason=%s", error)
+            _LOG.info("broker_not_released", reason=error)
 
     def _embed_workers(self) -> int:
         return sum(worker.queue == "embed" for worker in workers(self.broker))
@@ -267,6 +267,7 @@ class Daemon:
             "RAGD_REDIS__URL": self.broker.url,
             "RAGD_STATE": str(self.config.state.absolute()),
             "RAGD_LOG__LEVEL": log_level,
+            "RAGD_LOG__FORMAT": self.config.log.format,
             "RAGD_EMBED__API_KEY": self.config.embed.api_key.get_secret_value(),
             "RAGD_PLUGINS__FOLDER": str(self.config.plugins_folder.absolute()),
         }

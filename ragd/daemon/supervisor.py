@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import signal
 import subprocess
 import sys
@@ -11,11 +10,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
+from ragd.config.events import get_log
 from ragd.config.schema import Config
 from ragd.domain.errors import BrokerUnavailable, RagdError
 from ragd.jobs.launch import bound_to_this_process
 
-_LOG = logging.getLogger("ragd.daemon")
+_LOG = get_log("ragd.daemon")
 _REMOTE_EVERY_S: Final = 5.0
 
 
@@ -137,7 +137,7 @@ class Supervisor:
             try:
                 process.wait(max(0.0, deadline - self._clock()))
             except subprocess.TimeoutExpired:
-                _LOG.warning("worker_killed kind=%s pid=%d after_s=%g", child.kind, process.pid, budget_s)
+                _LOG.warning("worker_killed", kind=child.kind, pid=process.pid, after_s=budget_s)
                 process.kill()
                 process.wait()
             child.process, child.last_end = None, _ending(process.returncode)
@@ -162,7 +162,7 @@ class Supervisor:
             self._plan_restart(child, str(error))
             return False
         child.started_at, child.start_after = now, 0.0
-        _LOG.info("redis_started deaths=%d", child.deaths)
+        _LOG.info("redis_started", deaths=child.deaths)
         return True
 
     def _notice_end(self, child: _Child) -> None:
@@ -184,7 +184,7 @@ class Supervisor:
         child.deaths += 1
         child.last_end = why
         child.start_after = now + child.pause_s
-        _LOG.warning("child_died kind=%s reason=%s again_in_s=%g", child.kind, why, child.pause_s)
+        _LOG.warning("child_died", kind=child.kind, reason=why, again_in_s=child.pause_s)
 
     def _reclaim(self) -> None:
         try:
@@ -196,7 +196,7 @@ class Supervisor:
                 self._remote_at = self._clock() + _REMOTE_EVERY_S
                 self._reclaims.step()
         except BrokerUnavailable as error:
-            _LOG.info("reclaim_waits reason=%s", error)
+            _LOG.info("reclaim_waits", reason=error)
 
     def _start(self, child: _Child) -> None:
         child.process = subprocess.Popen(
@@ -206,7 +206,7 @@ class Supervisor:
             start_new_session=True,  # a Ctrl-C in the terminal is for the daemon, which stops them in order
         )
         child.started_at = self._clock()
-        _LOG.info("worker_launched kind=%s pid=%d", child.kind, child.process.pid)
+        _LOG.info("worker_launched", kind=child.kind, pid=child.process.pid)
 
     def _facts(self, child: _Child, now: float) -> ChildFacts:
         process = child.process  # read once: `step` changes it in its own thread

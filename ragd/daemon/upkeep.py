@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import shutil
 import threading
 import time
@@ -11,11 +10,12 @@ from dataclasses import dataclass
 
 from ragd.app import App
 from ragd.catalog.purge import purge
+from ragd.config.events import get_log
 from ragd.domain.errors import DiskFull, RagdError
 from ragd.flow.generations import Live
 from ragd.index.snapshot import kept_sequences, write_snapshot
 
-_LOG = logging.getLogger("ragd.daemon")
+_LOG = get_log("ragd.daemon")
 _LOST_EVERY_S = 5.0
 _RETAIN_EVERY_S = 60.0
 _FOUND_EVERY_S = 30.0
@@ -66,7 +66,7 @@ class Upkeep:
             self._app.dispatch.embed_workers = self._embed_workers()
             lost = self._app.dispatch.find_lost(self._is_alive)
             if lost:
-                _LOG.warning("jobs_sent_again batches=%d", lost)
+                _LOG.warning("jobs_sent_again", batches=lost)
                 self._app.dispatch.step()
         self._maintain_indexes()
         self._app.promotions.step()
@@ -114,12 +114,10 @@ class Upkeep:
                 manifest = write_snapshot(self._app.places.generation(live.id), live.space, live.index)
             except (DiskFull, OSError) as error:
                 self.problems["snapshot"] = f"no snapshot of the index: {error}"
-                _LOG.error("snapshot_failed reason=%s", error)
+                _LOG.error("snapshot_failed", reason=error)
                 return
             self._written[live.id] = (manifest.sequence, state[1])
-            _LOG.info(
-                "snapshot_written generation=%d sequence=%d chunks=%d", live.id, manifest.sequence, manifest.chunks
-            )
+            _LOG.info("snapshot_written", generation=live.id, sequence=manifest.sequence, chunks=manifest.chunks)
         self.problems.pop("snapshot", None)
 
     def _maintain_indexes(self) -> None:
@@ -129,7 +127,7 @@ class Upkeep:
             self.problems.pop("index", None)
         except (RagdError, MemoryError, RuntimeError) as error:
             self.problems["index"] = f"the index could not change its kind: {error}"
-            _LOG.error("index_upkeep_failed reason=%s", error)
+            _LOG.error("index_upkeep_failed", reason=error)
 
     def _retain(self, now: float) -> None:
         app = self._app
@@ -149,7 +147,7 @@ class Upkeep:
         for generation in gone:
             self._written.pop(generation, None)
             shutil.rmtree(self._app.places.generation(generation), ignore_errors=True)
-            _LOG.info("dropped generation=%d", generation)
+            _LOG.info("dropped", generation=generation)
 
 
 def _state_of(live: Live) -> tuple[int, str]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import fcntl
 import json
-import logging
 import os
 import shutil
 import subprocess
@@ -14,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from ragd.config.events import get_log
 from ragd.domain.errors import DiskFull, ModelUnavailable
 from ragd.embed.folder import ModelFolder
 from ragd.embed.package import ModelSource
@@ -25,7 +25,7 @@ FORMAT = 1
 EXPORT_TIMEOUT_S = 1800.0
 WORK_PREFIX = ".export-"
 
-log = logging.getLogger(__name__)
+_LOG = get_log("ragd.embed")
 
 
 def graph_name(precision: str) -> str:
@@ -103,7 +103,7 @@ def _is_good(folder: Path, source: ModelSource, precision: str, models: Path) ->
     except FileNotFoundError:
         return False
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        log.warning("model.export_unreadable folder=%s reason=%r", folder, error)
+        _LOG.warning("export_unreadable", folder=folder, reason=error)
         return False
 
 
@@ -117,7 +117,7 @@ def _locked(path: Path) -> Iterator[None]:
 def _run_child(source: ModelSource, precision: str, destination: Path) -> None:
     argv = [sys.executable, "-m", "ragd.embed.export", os.fspath(source.folder), os.fspath(destination)]
     argv += ["--precision", precision, "--source-hash", source.weights_hash]
-    log.info("model.export model=%s precision=%s", source.name, precision)
+    _LOG.info("export_started", model=source.name, precision=precision)
     try:
         child = subprocess.run(
             argv, stdin=subprocess.DEVNULL, capture_output=True, timeout=EXPORT_TIMEOUT_S, check=False
@@ -135,4 +135,4 @@ def _run_child(source: ModelSource, precision: str, destination: Path) -> None:
         raise ModelUnavailable(
             f"the ONNX export of {source.folder} failed: {last}", hint="use the encoder kind sbert for this model"
         )
-    log.info("model.exported model=%s precision=%s detail=%s", source.name, precision, last)
+    _LOG.info("exported", model=source.name, precision=precision, detail=last)

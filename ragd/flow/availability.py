@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import logging
 import threading
 
+from ragd.config.events import get_log
 from ragd.domain.learning import Needs
 from ragd.flow.available import Available, Counted
 
-_LOG = logging.getLogger("ragd.learn")
+_LOG = get_log("ragd.learn")
 _ROUND_S = 3.0
 
 

@@ -5,7 +5,6 @@ Everything here runs in the daemon's main thread and is quick; what takes time h
 
 from __future__ import annotations
 
-import logging
 import secrets
 import time
 from collections.abc import Callable, Iterable, Mapping
@@ -16,6 +15,7 @@ from ragd.catalog.decisions import Decisions
 from ragd.catalog.learning import Learning
 from ragd.catalog.runs import Runs
 from ragd.catalog.spend import Spend
+from ragd.config.events import get_log
 from ragd.config.schema import Config, TrainerSettings
 from ragd.domain.deciding import Cost, RunState
 from ragd.domain.errors import BadRequest, Busy, RagdError
@@ -30,7 +30,7 @@ from ragd.flow.requests import Requests
 from ragd.flow.training import ChoreEnd, Training
 from ragd.flow.winners import Winners
 
-_LOG = logging.getLogger("ragd.learn")
+_LOG = get_log("ragd.learn")
 _DECIDE_S = 5.0
 _FEW_CHUNKS, _FEW_SHARE = 64, 0.02  # no trigger begins a run while more chunks than these wait for their vectors
 _UNDER_WAY = (RunState.QUEUED, RunState.RUNNING, RunState.EVALUATING)
@@ -225,7 +225,7 @@ class Improve:
         )
         self._candidates.settle(candidate, is_acted_on=True)
         self._tables.decisions.record(candidate.decision, observed, run_id)
-        _LOG.info("run_wanted run=%s cause=%s", run_id, cause)
+        _LOG.info("run_wanted", run=run_id, cause=cause)
         self._say(EventKind.TRIGGERED, run=run_id, trainer=candidate.facts.name, cause=cause)
         return run_id
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import threading
 import time
 from collections import deque
@@ -11,10 +10,11 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from ragd.catalog.journal import Journal, JournalEntry
+from ragd.config.events import get_log
 from ragd.domain.index import HalfVectors, Vectors
 from ragd.domain.search import Query
 
-_LOG = logging.getLogger("ragd.flow")
+_LOG = get_log("ragd.flow")
 QUERIES_REMEMBERED = 2000
 _FLUSH_EVERY_S = 2.0
 _TRIM_EVERY_S = 3600.0
@@ -90,7 +90,7 @@ class QueryJournal:
             entries, dropped = list(self._waiting), self._dropped
             self._dropped = 0
         if dropped:
-            _LOG.warning("journal_overflowed queries=%d", dropped)
+            _LOG.warning("journal_overflowed", queries=dropped)
         if entries:
             self._table.add(entries)
             with self._lock:
@@ -101,7 +101,7 @@ class QueryJournal:
             self._trimmed_at = now
             forgotten = self._table.trim(now - self._keep_s)
             if forgotten:
-                _LOG.info("journal_trimmed queries=%d", forgotten)
+                _LOG.info("journal_trimmed", queries=forgotten)
         return len(entries)
 
     def judge(self, query_id: int, chunk_id: int, *, is_good: bool) -> None:

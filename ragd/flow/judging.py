@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Any
 
 from ragd.catalog.models import Models, NewModel
 from ragd.catalog.runs import RunRows, Runs
+from ragd.config.events import get_log
 from ragd.config.schema import Gate
 from ragd.disk.atomic import write_atomic
 from ragd.domain.deciding import RunState, Verdict
@@ -23,7 +23,7 @@ from ragd.learn.report import page
 from ragd.learn.scores import Scores, read_scores
 from ragd.learn.snapshot import read_manifest
 
-_LOG = logging.getLogger("ragd.learn")
+_LOG = get_log("ragd.learn")
 _EARLIER = 200  # runs of a role that are looked through for attempts on like data
 
 
@@ -82,14 +82,14 @@ class Judging:
         self._models.judged(model_id, passed=report.verdict is Verdict.PASSED, scores=summary, report=text)
         self._runs.judged(run_id, report.verdict.value, model_id)
         self._runs.move(run_id, RunState.DONE, reason=report.sentence)
-        _LOG.info("run_judged run=%s verdict=%s %s", run_id, report.verdict.value, report.sentence)
+        _LOG.info("run_judged", run=run_id, verdict=report.verdict, sentence=report.sentence)
         judged = Judged(run_id, model_id, role, report)
         self._judged(judged)
         if report.verdict is Verdict.PASSED:
             try:
                 self._won(judged)
             except RagdError as error:
-                _LOG.error("promotion_failed run=%s reason=%s", run_id, error)
+                _LOG.error("promotion_failed", run=run_id, reason=error)
 
     def _attempts(self, run_id: str, role: Role, scores: Scores) -> int:
         """Earlier evaluations of this role that asked mostly the same held-out queries."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import threading
 import time
 from collections.abc import Callable
@@ -11,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from ragd.catalog.reader import CatalogReader
+from ragd.config.events import get_log
 from ragd.domain.deciding import Window
 from ragd.domain.errors import DiskFull, StateCorrupt
 from ragd.domain.index import HalfVectors
@@ -19,7 +19,7 @@ from ragd.flow.journal import QueryJournal
 from ragd.learn.observe import Observer, spread_blocks
 from ragd.learn.remembered import recalled, remember
 
-_LOG = logging.getLogger("ragd.learn")
+_LOG = get_log("ragd.learn")
 _ROUND_S = 2.0
 _SAVE_S = 300.0
 _MOST_ROWS = 4000  # taken in one round, so that a stop never waits long
@@ -121,7 +121,7 @@ class Observation:
         try:
             return recalled(path, kind, space, dimension)
         except StateCorrupt as error:
-            _LOG.warning("observer_forgotten kind=%s reason=%s", kind, error)
+            _LOG.warning("observer_forgotten", kind=kind, reason=error)
             path.unlink(missing_ok=True)
             return recalled(path, kind, space, dimension)
 
@@ -164,4 +164,4 @@ class Observation:
             for kind, observer in self._observers.items():
                 remember(observer, self._folder / f"{kind}.safetensors")
         except DiskFull as error:
-            _LOG.warning("observers_not_kept reason=%s", error)
+            _LOG.warning("observers_not_kept", reason=error)

@@ -6,11 +6,11 @@ serves in memory follows from it by the functions that a start uses, so that a k
 
 from __future__ import annotations
 
-import logging
 import time
 from collections.abc import Callable
 
 from ragd.catalog.models import FILLING, REFUSED, Champion, Model
+from ragd.config.events import get_log
 from ragd.disk.faults import reach
 from ragd.domain.errors import BadRequest, Busy, GateRefused, NotFound, RagdError
 from ragd.domain.index import EmbeddingSpace
@@ -24,7 +24,7 @@ from ragd.flow.route import Routes
 from ragd.flow.shelf import Shelf
 from ragd.flow.standing import ModelTable, Said, champion_encoder, route_of, space_of, wanted_spaces
 
-_LOG = logging.getLogger("ragd.flow")
+_LOG = get_log("ragd.flow")
 _NEARLY_S = 10.0
 _PREPARED_S = 60.0  # what was opened for a promotion stays open so long
 
@@ -105,7 +105,7 @@ class Promotions:
         champion = self._begin(model, forced)
         if self._swap_filled(champion):  # its evaluation encoded everything there is
             champion = self._tables.models.champion(model.role) or champion
-        _LOG.info("promoted role=%s model=%s stage=%s forced=%s", model.role, model.label, champion.stage, forced)
+        _LOG.info("promoted", role=model.role, model=model.label, stage=champion.stage, forced=forced)
         return champion
 
     def roll_back(self, role: Role) -> Champion:
@@ -127,7 +127,7 @@ class Promotions:
             champion = self._tables.models.roll_back(role)
             reach("rollback.after_pointer")
             self._reroute()
-        _LOG.info("rolled_back role=%s model=%s stage=%s", role, champion.model_id, champion.stage)
+        _LOG.info("rolled_back", role=role, model=champion.model_id, stage=champion.stage)
         return champion
 
     def step(self) -> None:
@@ -214,7 +214,7 @@ class Promotions:
         reach("swap.before_pointer")
         self._serve(target, lambda: self._tables.models.swapped(Role.ENCODER), "swap")
         self._nearly_since = None
-        _LOG.info("swapped generation=%d chunks=%d", target.id, len(target.index))
+        _LOG.info("swapped", generation=target.id, chunks=len(target.index))
 
     def _serve(self, target: Live, point: Callable[[], Champion], name: str) -> Champion:
         """Serving flag and champion move in one transaction, then the generation and the route."""
@@ -266,7 +266,7 @@ class Promotions:
                 self._generations.remove(live.id)
             live.index.close(timeout_s=0.0)
             self._forget(live.id)
-            _LOG.info("retired generation=%d model=%s", live.id, live.space.model)
+            _LOG.info("retired", generation=live.id, model=live.space.model)
         if gone:
             self.announce()
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable
 from pathlib import Path
 
 from ragd.catalog.models import FILLING, Champion, Model
+from ragd.config.events import get_log
 from ragd.disk.faults import reach
 from ragd.domain.errors import BadRequest, Busy, RagdError
 from ragd.domain.index import Vectors
@@ -18,7 +18,7 @@ from ragd.flow.standing import Said
 from ragd.index.centroids import digest, read_centroids, write_centroids
 
 BEFORE_NAME = "fit-before.safetensors"
-_LOG = logging.getLogger("ragd.flow")
+_LOG = get_log("ragd.flow")
 _Aim = tuple[int, int | None]
 
 
@@ -90,12 +90,12 @@ class Refit:
                 self._said.pop("index fit", None)
                 if champion.stage == FILLING:
                     self._tables.models.swapped(Role.INDEX)
-                    _LOG.info("index_fitted lists=%d", live.index.facts().lists)
+                    _LOG.info("index_fitted", lists=live.index.facts().lists)
             elif champion.stage == FILLING or not self._had_it:
                 live.index.adopt_fit(wanted() if self._digest else None)
             else:
                 self._tables.models.crown(Role.INDEX, None)
-                _LOG.info("index_fitted_itself lists=%d", live.index.facts().lists)
+                _LOG.info("index_fitted_itself", lists=live.index.facts().lists)
         except (RagdError, MemoryError, RuntimeError) as error:
             self._said["index fit"] = f"the index keeps its fit: {error}"
 

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import logging
 from pathlib import Path
 
 from ragd.catalog.models import Model
 from ragd.catalog.registry import Registry
+from ragd.config.events import get_log
 from ragd.domain.errors import ArtifactInvalid
 from ragd.domain.index import EmbeddingSpace
 from ragd.domain.training import RunPlaces
 from ragd.flow.ingest import Ingest
 from ragd.learn.encoded import read_encoded
 
-_LOG = logging.getLogger("ragd.flow")
+_LOG = get_log("ragd.flow")
 _SLICE_ROWS = 512
 
 
@@ -30,7 +30,7 @@ class Reuse:
         try:
             found = read_encoded(RunPlaces(self._runs / run_id).encoded, space) if run_id else None
         except ArtifactInvalid as error:
-            _LOG.warning("encoded_unusable model=%s reason=%s", model.label, error)
+            _LOG.warning("encoded_unusable", model=model.label, reason=error)
             return 0
         if found is None:
             return 0
@@ -39,5 +39,5 @@ class Reuse:
         for at in range(0, len(ids), _SLICE_ROWS):
             part = slice(at, at + _SLICE_ROWS)
             taken += self._ingest.take_vectors(generation, tuple(ids[part].tolist()), vectors[part])
-        _LOG.info("reused model=%s chunks=%d", model.label, taken)
+        _LOG.info("reused", model=model.label, chunks=taken)
         return taken

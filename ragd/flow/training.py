@@ -6,7 +6,6 @@ sees from the two what comes next: data that is there is not made again, an outc
 
 from __future__ import annotations
 
-import logging
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -16,6 +15,7 @@ from typing import Any, Protocol
 
 from ragd.catalog.runs import OPEN, RunRows, Runs
 from ragd.catalog.spend import Spend
+from ragd.config.events import get_log
 from ragd.domain.deciding import Cost, RunState
 from ragd.domain.errors import BadRequest, BrokerUnavailable, NotFound, RagdError, TrainingFailed
 from ragd.domain.learning import Resources
@@ -24,7 +24,7 @@ from ragd.learn.records import read_outcome, read_request, reopen, write_request
 from ragd.learn.scores import read_scores
 from ragd.learn.snapshot import is_prepared, read_manifest, write_preparation
 
-_LOG = logging.getLogger("ragd.learn")
+_LOG = get_log("ragd.learn")
 WHOLE_RUNS = 5
 _PREPARE_S = 1800.0
 _EVALUATE_S = 7200.0
@@ -203,7 +203,7 @@ class Training:
 
     def fail(self, run_id: str, reason: str, hint: str) -> None:
         """Ends a run with the reason why; what serves is untouched."""
-        _LOG.warning("run_failed run=%s reason=%s", run_id, reason)
+        _LOG.warning("run_failed", run=run_id, reason=reason)
         self._end(run_id, RunState.FAILED, reason, hint)
 
     def fail_open(self, run_id: str, reason: str, hint: str) -> None:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import logging
 import threading
 from collections.abc import Callable
 from queue import Empty, SimpleQueue
 
+from ragd.config.events import get_log
 from ragd.domain.errors import Busy, ModelUnavailable, RagdError
 
-_LOG = logging.getLogger("ragd.learn")
+_LOG = get_log("ragd.learn")
 AGAIN_S = 60.0
 
 
@@ -47,9 +47,9 @@ class Winners:
                 self._promote(model_id)
             except Busy as error:
                 self._again[model_id] = self._clock() + AGAIN_S
-                _LOG.info("promotion_waits model=%d reason=%s", model_id, error)
+                _LOG.info("promotion_waits", model=model_id, reason=error)
             except RagdError as error:
-                _LOG.error("not_promoted model=%d reason=%s hint=%s", model_id, error, error.hint)
+                _LOG.error("not_promoted", model=model_id, reason=error, hint=error.hint)
 
     def _open(self, model_id: int) -> None:
         problem: RagdError | None = None
@@ -58,6 +58,6 @@ class Winners:
         except RagdError as error:
             problem = error
         except Exception as error:  # noqa: BLE001 - an edge: what a library raises must not end unheard in a thread
-            _LOG.exception("model_not_opened model=%d", model_id)
+            _LOG.exception("model_not_opened", model=model_id)
             problem = ModelUnavailable(f"{type(error).__name__}: {error}")
         self._opened.put((model_id, problem))

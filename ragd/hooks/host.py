@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import queue
 import threading
 from collections.abc import Iterable
@@ -10,6 +9,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from ragd.config.events import get_log
 from ragd.domain.deciding import Observed, Reason
 from ragd.domain.learning import Resources
 from ragd.domain.plugins import Event, PluginFacts
@@ -18,7 +18,7 @@ from ragd.hooks.host_child import LIMITS
 from ragd.hooks.line_child import LineChild
 from ragd.hooks.manager import PluginProblem
 
-log = logging.getLogger("ragd.hooks.host")
+_LOG = get_log("ragd.hooks")
 
 START_S, POLICY_S, EVENT_S = 20.0, 1.0, 5.0
 MOST_FAILURES = 3
@@ -231,4 +231,4 @@ class _Host:
         self._failures += 1
         self._is_over = is_last or self._failures >= MOST_FAILURES
         outlook = "it is left alone from now on" if self._is_over else "it is tried again"
-        log.warning("plugin_failed plugin=%s problem=%r outlook=%r", self.source.name, problem, outlook)
+        _LOG.warning("plugin_failed", plugin=self.source.name, problem=problem, outlook=outlook)

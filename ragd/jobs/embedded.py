@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import logging
 import os
 import shutil
 import socket
@@ -17,13 +16,14 @@ from urllib.parse import quote
 
 import redis
 
+from ragd.config.events import get_log
 from ragd.domain.errors import BrokerTooOld, BrokerUnavailable, PathInvalid
 from ragd.jobs.broker import OLDEST, Broker, parse_version
 from ragd.jobs.launch import bound_to_this_process
 
 _SOCKET_LIMIT: Final = 107  # bytes of sockaddr_un.sun_path, less the closing zero
 _START_S: Final = 10.0
-_LOG = logging.getLogger("ragd.jobs")
+_LOG = get_log("ragd.jobs")
 
 
 class EmbeddedRedis:
@@ -73,7 +73,7 @@ class EmbeddedRedis:
         except BrokerUnavailable:
             if not self._forget_operations():
                 raise
-            _LOG.warning("broker_log_dropped folder=%s", self.folder)
+            _LOG.warning("broker_log_dropped", folder=self.folder)
             self._launch(binary)
 
     def stop(self, *, timeout_s: float = 5.0) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import sys
 import time
 from collections.abc import Callable
@@ -10,6 +9,7 @@ from contextlib import suppress
 from dataclasses import asdict
 from typing import Final
 
+from ragd.config.events import get_log
 from ragd.domain.errors import LaunchFailed, RagdError
 from ragd.domain.plugins import Launcher
 from ragd.domain.training import RunOutcome, RunPlaces, RunRequest
@@ -26,7 +26,7 @@ _ASK_S: Final = 1.0
 _PAUSE_GRACE_S: Final = 7.0  # the daemon gives its workers ten
 _MOST_VAIN: Final = 5
 _LATE_S: Final = 30.0  # a disk that is shared may show a file late
-_LOG = logging.getLogger("ragd.jobs")
+_LOG = get_log("ragd.jobs")
 
 
 class Following:
@@ -80,7 +80,7 @@ class Following:
                 return outcome
             # Its own process died; started again it counts how often, unless it did not even get so far.
             vain = vain + 1 if read_attempts(self._places).count == count else 0
-            _LOG.warning("run_died run=%s status=%s vain=%d", self._request.id, status, vain)
+            _LOG.warning("run_died", run=self._request.id, status=status, vain=vain)
             if vain >= _MOST_VAIN:
                 return self._written(self._unstartable(status))
             if self._places.stop.exists():

@@ -21,6 +21,7 @@ from rq.exceptions import StopRequested
 from rq.serializers import JSONSerializer
 from rq.worker import SimpleWorker
 
+from ragd.config.events import get_log
 from ragd.domain.errors import BrokerUnavailable, DiskFull, EncoderFailed, JobRefused, RagdError
 from ragd.jobs.broker import Broker
 from ragd.jobs.hold import WORKER_TTL_S, Handler, Hold, Task
@@ -33,7 +34,7 @@ _WAIT_S: Final = 5.0
 _PAUSES_S: Final = (0.5, 30.0)  # between tries of work that cannot be done now: first, most
 _RECONNECTS_S: Final = (0.05, 2.0)  # between tries to reach Redis: first, most
 _NOT_NOW: Final = (EncoderFailed, DiskFull, BrokerUnavailable)
-_LOG = logging.getLogger("ragd.jobs")
+_LOG = get_log("ragd.jobs")
 
 
 class Ending(StrEnum):
@@ -116,7 +117,7 @@ class QueueWorker(SimpleWorker):  # type: ignore[misc] # rq's classes are untype
         self._install_signal_handlers()
         self._until_reached(self._pulse.beat)
         self._pulse.start()
-        _LOG.info("worker_started name=%s", self.name)
+        _LOG.info("worker_started", name=self.name)
 
     def teardown(self) -> None:
         """Puts back what is still held and leaves the registry."""
@@ -124,10 +125,10 @@ class QueueWorker(SimpleWorker):  # type: ignore[misc] # rq's classes are untype
         try:
             self._hold.release()
         except redis.exceptions.RedisError as error:
-            _LOG.info("jobs_left_held name=%s reason=%s", self.name, error)
+            _LOG.info("jobs_left_held", name=self.name, reason=error)
         self._pulse.stop()
         self._client.close()
-        _LOG.info("worker_stopped name=%s reason=%s", self.name, self.ending.value)
+        _LOG.info("worker_stopped", name=self.name, reason=self.ending.value)
 
     def check_for_suspension(self, burst: bool) -> None:
         """Nothing to ask: ragd does not suspend workers through Redis."""
@@ -182,15 +183,15 @@ class QueueWorker(SimpleWorker):  # type: ignore[misc] # rq's classes are untype
         except _NOT_NOW as error:
             return self._put_off(task, error)
         except RagdError as error:
-            _LOG.error("job_failed task=%s batch=%s reason=%s", task.name[:100], task.batch_id, error)
+            _LOG.error("job_failed", task=task.name[:100], batch=task.batch_id, reason=error)
             return self._give_up(task, error)
         except Exception as error:  # noqa: BLE001 - an edge: a bug in one job must not end the others
-            _LOG.exception("job_broke task=%s batch=%s attempt=%d", task.name, task.batch_id, task.attempt)
+            _LOG.exception("job_broke", task=task.name, batch=task.batch_id, attempt=task.attempt)
             if task.attempt < ATTEMPTS:
                 return lambda: self._hold.give_back(task.job_id, counts=True)
             return self._give_up(task, error)
         if self._pause_s:
-            _LOG.info("work_goes_on name=%s", self.name)
+            _LOG.info("work_goes_on", name=self.name)
         self._pause_s, self._problem = 0.0, ""
         if rest:
             return lambda: self._hold.give_back(task.job_id, counts=False, rest=rest)
@@ -198,7 +199,7 @@ class QueueWorker(SimpleWorker):  # type: ignore[misc] # rq's classes are untype
 
     def _put_off(self, task: Task, error: RagdError) -> Callable[[], None]:
         if not self._pause_s:
-            _LOG.warning("work_waits task=%s reason=%s hint=%s", task.name, error, error.hint)
+            _LOG.warning("work_waits", task=task.name, reason=error, hint=error.hint)
         self._problem = str(error)
         self._pause_s = min(max(self._pause_s * 2, _PAUSES_S[0]), _PAUSES_S[1])
         return lambda: self._hold.give_back(task.job_id, counts=False)
@@ -228,7 +229,7 @@ class QueueWorker(SimpleWorker):  # type: ignore[misc] # rq's classes are untype
                 if self._stop_requested:
                     raise StopRequested
                 if not is_said and not refusals:
-                    _LOG.warning("broker_away name=%s reason=%s", self.name, error)
+                    _LOG.warning("broker_away", name=self.name, reason=error)
                     is_said = True
                 time.sleep(wait_s)
                 wait_s = min(wait_s * 2, most_s)
@@ -239,7 +240,7 @@ class QueueWorker(SimpleWorker):  # type: ignore[misc] # rq's classes are untype
             else:
                 break
         if is_said:
-            _LOG.info("broker_back name=%s", self.name)
+            _LOG.info("broker_back", name=self.name)
 
     def _shutdown(self) -> None:
         # Runs in a signal handler, perhaps amid a command: it must not touch the connection as rq's own does.

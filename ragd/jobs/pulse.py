@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-import logging
 import threading
 from collections.abc import Callable, Mapping
 from typing import Final
 
 import redis
 
+from ragd.config.events import get_log
+
 WORKERS_KEY: Final = "rq:workers"
-_LOG = logging.getLogger("ragd.jobs")
+
+_LOG = get_log("ragd.jobs")
 
 
 class Pulse:
@@ -60,7 +62,7 @@ class Pulse:
                 pipe.srem(f"{WORKERS_KEY}:{self._queue_name}", self._worker_key)
                 pipe.execute()
         except redis.exceptions.RedisError as error:
-            _LOG.info("worker_left_registered key=%s reason=%s", self._worker_key, error)
+            _LOG.info("worker_left_registered", key=self._worker_key, reason=error)
         self._client.close()
 
     def _run(self) -> None:
@@ -68,4 +70,4 @@ class Pulse:
             try:
                 self.beat()
             except redis.exceptions.RedisError as error:
-                _LOG.debug("beat_missed key=%s reason=%s", self._worker_key, error)
+                _LOG.debug("beat_missed", key=self._worker_key, reason=error)

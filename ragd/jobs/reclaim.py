@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Collection
 from typing import Final, cast
 
+from ragd.config.events import get_log
 from ragd.jobs.broker import HELD_PREFIX, Broker
 from ragd.jobs.hold import Hold, Task, named
 from ragd.jobs.pulse import WORKERS_KEY
@@ -13,7 +13,7 @@ from ragd.jobs.queue import Queues, Trouble
 from ragd.jobs.roll import WORKER_PREFIX, silent_workers, strike_off, worker_name
 
 MOST_DEATHS: Final = 2
-_LOG = logging.getLogger("ragd.jobs")
+_LOG = get_log("ragd.jobs")
 
 
 class Reclaimer:
@@ -44,7 +44,7 @@ class Reclaimer:
                     hold.give_back(job_id, counts=True)
         strike_off(self._broker, queue, name)
         if held:
-            _LOG.warning("jobs_reclaimed worker=%s jobs=%d", name, len(held))
+            _LOG.warning("jobs_reclaimed", worker=name, jobs=len(held))
         return len(held)
 
     def process_died(self, queue: str, pid: int) -> int:
@@ -65,7 +65,7 @@ class Reclaimer:
 
     def _give_up(self, hold: Hold, queue: str, task: Task) -> None:
         reason = f"the batch ended {task.attempt} workers"
-        _LOG.error("batch_lost queue=%s batch=%s deaths=%d", queue, task.batch_id, task.attempt)
+        _LOG.error("batch_lost", queue=queue, batch=task.batch_id, deaths=task.attempt)
         self._queues.trouble(Trouble(queue, task.batch_id, reason, "", is_lost=True))
         hold.fail(task, reason)
 

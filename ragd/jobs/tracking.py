@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import logging
 import queue
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
+from ragd.config.events import get_log
 from ragd.domain.plugins import Tracker
 
 _MOST_WAITING: Final = 1_000
 _END_S: Final = 30.0
-_LOG = logging.getLogger("ragd.jobs")
+_LOG = get_log("ragd.jobs")
 
 
 class Tracking:
@@ -69,7 +69,7 @@ class _Line:
         self._thread.join(max(0.0, deadline - time.monotonic()))
         if self._thread.is_alive() and not self._is_dropped:
             self._is_dropped = True
-            _LOG.warning("tracker_left_behind tracker=%s waited_s=%g", self._tracker.name, _END_S)
+            _LOG.warning("tracker_left_behind", tracker=self._tracker.name, waited_s=_END_S)
 
     def _run(self) -> None:
         while (news := self._news.get()) is not None:
@@ -80,4 +80,4 @@ class _Line:
             except Exception as error:  # noqa: BLE001 - a tracker may fail in any way, and must not take the run along
                 self._is_dropped = True
                 words = " ".join(str(error).split())[:500]
-                _LOG.warning("tracker_failed tracker=%s error=%s: %s", self._tracker.name, type(error).__name__, words)
+                _LOG.warning("tracker_failed", tracker=self._tracker.name, error=f"{type(error).__name__}: {words}")

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from ragd.config.events import get_log
 from ragd.domain.errors import BrokerUnavailable, DiskFull, PluginRefused, RagdError
 from ragd.domain.plugins import Launcher, Tracker
 from ragd.domain.training import PluginSource, RunOutcome, RunPlaces
@@ -21,7 +21,7 @@ from ragd.jobs.settings import TrainSettings
 from ragd.jobs.tracking import Tracking
 from ragd.learn.records import read_request
 
-_LOG = logging.getLogger("ragd.jobs")
+_LOG = get_log("ragd.jobs")
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,11 +39,11 @@ def open_site(settings: TrainSettings, away: Away) -> Site:
         return Site(away)
     plugins = manager.load(_trusted(settings.plugins, away) if settings.plugins else None)
     for problem in plugins.problems():
-        _LOG.warning("plugin_not_used plugin=%s reason=%s", problem.plugin, problem.reason)
+        _LOG.warning("plugin_not_used", plugin=problem.plugin, reason=problem.reason)
     trackers = {tracker.name: tracker for tracker in plugins.trackers()}
     for name in settings.trackers:
         if name not in trackers:
-            _LOG.warning("tracker_missing tracker=%s", name)
+            _LOG.warning("tracker_missing", tracker=name)
     chosen = [trackers[name] for name in settings.trackers if name in trackers]
     return Site(away, choose(settings.launcher, plugins.launchers()), chosen)
 
@@ -54,7 +54,7 @@ def _trusted(sources: Sequence[PluginSource], away: Away) -> list[PluginSource]:
         try:
             found.append(away.trusted(source))
         except PluginRefused as error:
-            _LOG.warning("plugin_not_used plugin=%s reason=%s hint=%s", source.name, error, error.hint)
+            _LOG.warning("plugin_not_used", plugin=source.name, reason=error, hint=error.hint)
     return found
 
 

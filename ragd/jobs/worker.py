@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -10,6 +9,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
+from ragd.config.events import get_log
 from ragd.domain.errors import BadRequest
 from ragd.domain.training import PluginSource
 from ragd.embed.encoder import open_encoder
@@ -29,7 +29,7 @@ __all__ = ["API_KEY_VARIABLE", "Ending", "WorkerOptions", "run_worker", "worker_
 API_KEY_VARIABLE: Final = "RAGD_EMBED__API_KEY"
 _LOOK_S: Final = 1.0
 _AUTOGROUP: Final = Path("/proc/self/autogroup")
-_LOG = logging.getLogger("ragd.jobs")
+_LOG = get_log("ragd.jobs")
 
 
 def worker_main(
@@ -91,7 +91,7 @@ def _awaited(broker: Broker, sleep: Callable[[float], None] = time.sleep) -> tup
     is_said = False
     while (found := published(broker)) is None:
         if not is_said:
-            _LOG.info("worker_waits for=daemon redis=%s", broker.shown_url)
+            _LOG.info("worker_waits", what="daemon", redis=broker.shown_url)
             is_said = True
         sleep(_LOOK_S)
     return found

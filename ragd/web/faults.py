@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping
 
 from fastapi import FastAPI, Request
@@ -10,9 +9,10 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse
 
+from ragd.config.events import get_log
 from ragd.domain.errors import BadRequest, RagdError
 
-_log = logging.getLogger("ragd.web")
+_LOG = get_log("ragd.web")
 _CODES = {403: "forbidden", 404: "not_found", 405: "method_not_allowed", 413: "too_large"}
 
 
@@ -34,7 +34,7 @@ def install(app: FastAPI) -> None:
 
 async def _known(request: Request, error: RagdError) -> JSONResponse:
     if error.http_status >= 500:
-        _log.warning("request_failed path=%s code=%s message=%s", request.url.path, error.code, error)
+        _LOG.warning("request_failed", path=request.url.path, code=error.code, message=error)
     return fault(error.http_status, error.code, str(error), error.hint)
 
 

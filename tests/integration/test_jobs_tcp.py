@@ -116,7 +116,7 @@ def test_files_are_read_by_a_worker_that_was_there_before_the_daemon(
     (tmp_path / "kb" / "note.md").write_text("# A title\n\nSome words to find.\n")
     queues = Queues(broker)
     process = by_hand("extract")
-    until(lambda: b"worker_waits for=daemon" in (tmp_path / "extract.log").read_bytes())
+    until(lambda: b"worker_waits what=daemon" in (tmp_path / "extract.log").read_bytes())
     assert b"ss word" not in (tmp_path / "extract.log").read_bytes()
     publish(broker, SETTINGS)
     root = os.fsencode(tmp_path / "kb")

@@ -90,7 +90,7 @@ def test_a_tracker_that_fails_is_logged_once_and_asked_no_more(caplog: pytest.Lo
         told(tracker, "r1")
     assert tracker.calls == 1
     assert [record.getMessage() for record in caplog.records] == [
-        "tracker_failed tracker=broken error=ValueError: no such server"
+        'tracker_failed tracker=broken error="ValueError: no such server"'
     ]
 
 

@@ -268,7 +268,7 @@ def test_what_cannot_go_live_now_leaves_the_run_done(court: Court, refusal: Exce
     court.refusal = refusal
     run_id = court.judged()
     assert (court.state(run_id), court.run(run_id)["verdict"]) == ("done", "passed")
-    assert f"promotion_failed run={run_id} reason={refusal}" in caplog.text
+    assert f'promotion_failed run={run_id} reason="{refusal}"' in caplog.text
 
 
 def test_an_encoder_is_kept_with_its_map_in_the_space_that_it_makes(court: Court) -> None:

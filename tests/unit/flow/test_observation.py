@@ -209,7 +209,7 @@ def test_a_full_disk_is_said_and_looking_goes_on(
     warm.house.now += module._SAVE_S
     warm.write("second.txt", SIZE)
     assert len(warm.looked()) == 1
-    assert "observers_not_kept reason=no room" in caplog.text
+    assert 'observers_not_kept reason="no room"' in caplog.text
 
 
 def test_the_thread_goes_on_after_a_bug_and_keeps_what_was_learned_at_its_end(

@@ -77,7 +77,7 @@ def test_one_that_cannot_serve_is_named_and_left_alone(where: str, problem: Exce
     stage.winners.add(7)
     stage.step()
     stage.step()
-    assert "not_promoted model=7 reason=model.onnx is missing hint=train again" in caplog.text
+    assert 'not_promoted model=7 reason="model.onnx is missing" hint="train again"' in caplog.text
     setattr(stage, where, None)
     stage.now += 10 * AGAIN_S
     stage.step()
@@ -93,5 +93,5 @@ def test_what_a_library_raises_while_a_model_is_opened_is_named(caplog: Any) -> 
     stage.step()
     stage.step()
     assert "model_not_opened model=7" in caplog.text
-    assert "reason=RuntimeError: protobuf parsing failed" in caplog.text
+    assert 'reason="RuntimeError: protobuf parsing failed"' in caplog.text
     assert stage.promoted == []
