@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from ragd.cli import config as config_command
-from ragd.cli import models, plugins, runs, triggers
+from ragd.cli import models, plugins, runs, service, triggers
 from ragd.cli.documents import documents
 from ragd.cli.edge import Edge
 from ragd.cli.failed import failed
@@ -30,7 +30,14 @@ from ragd.cli.worker import worker
 
 COMMANDS = (run, search, feedback, status, documents, receipts, failed, retry, rescan, verify, train, spend)
 LAST_COMMANDS = (worker, version)
-GROUPS = {"triggers": triggers, "runs": runs, "models": models, "plugins": plugins, "config": config_command}
+GROUPS = {
+    "triggers": triggers,
+    "runs": runs,
+    "models": models,
+    "plugins": plugins,
+    "config": config_command,
+    "service": service,
+}
 
 
 def build() -> typer.Typer:
