@@ -58,12 +58,13 @@ class Places:
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """The encoder that serves, its space, and how texts are cut for it."""
+    """The encoder that serves, its space, how texts are cut for it, and what readers cannot be held back from."""
 
     spec: EncoderSpec
     encoder: Encoder
     split: SplitPolicy
     reader: str
+    lacks: tuple[str, ...] = ()
 
     @property
     def space(self) -> EmbeddingSpace:
@@ -128,7 +129,7 @@ def open_model(config: Config) -> Model:
     plugins = readers_in(config.plugins_folder, config.state, config.plugins.disabled)
     sandbox = Sandbox(read_limits(config), split, plugins)
     try:
-        return Model(spec, encoder, split, sandbox.reader_version())
+        return Model(spec, encoder, split, sandbox.reader_version(), sandbox.lacks())
     finally:
         sandbox.close()
 

@@ -55,7 +55,8 @@ def worker(
         from ragd.hooks.roster import readers_in
 
         readers = readers_in(folder, loaded.config.state, loaded.config.plugins.disabled)
-    raise typer.Exit(worker_main(str(kind), url, models, plugins=folder, readers=readers, api_key=api_key))
+    roots = [bytes(path.absolute()) for collection in loaded.config.collections for path in collection.folders]
+    raise typer.Exit(worker_main(str(kind), url, models, plugins=folder, readers=readers, roots=roots, api_key=api_key))
 
 
 def _private_url(config: Config) -> str:

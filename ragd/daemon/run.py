@@ -24,7 +24,7 @@ from ragd.daemon.model_side import ModelSide
 from ragd.daemon.plans import Plans
 from ragd.daemon.progress import Count, Progress
 from ragd.daemon.sdnotify import Notifier
-from ragd.daemon.supervisor import Supervisor, worker_command, worker_counts
+from ragd.daemon.supervisor import Supervisor, folders_told, worker_command, worker_counts
 from ragd.daemon.upkeep import Upkeep
 from ragd.disk.lock import StateLock
 from ragd.domain.changes import Observation
@@ -126,7 +126,7 @@ class Daemon:
             self.plans,
             self._redis is not None,
             self.model_side,
-            platform_lacks(sys.platform),
+            (*platform_lacks(sys.platform), *model.lacks),
         )
 
     def serve(self, *, until_indexed: bool) -> int:
@@ -270,6 +270,7 @@ class Daemon:
             "RAGD_LOG__FORMAT": self.config.log.format,
             "RAGD_EMBED__API_KEY": self.config.embed.api_key.get_secret_value(),
             "RAGD_PLUGINS__FOLDER": str(self.config.plugins_folder.absolute()),
+            "RAGD_COLLECTIONS": folders_told(self.config),
         }
         return {**os.environ, **{name: value for name, value in given.items() if value}}
 

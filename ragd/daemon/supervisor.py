@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import subprocess
 import sys
@@ -15,6 +16,7 @@ from ragd.config.schema import Config
 from ragd.domain.errors import BrokerUnavailable, RagdError
 from ragd.jobs.launch import bound_to_this_process
 
+_MOST_VARIABLE_BYTES: Final = 120_000  # Linux takes 128 KiB
 _LOG = get_log("ragd.daemon")
 _REMOTE_EVERY_S: Final = 5.0
 
@@ -232,6 +234,17 @@ def worker_command(*options: str) -> Callable[[str], Sequence[str]]:
     list is for everybody to read.
     """
     return lambda kind: (sys.executable, "-P", "-m", "ragd", "worker", kind, *options)
+
+
+def folders_told(config: Config) -> str:
+    """The collections as a worker's variable tells them: it then reads from no other folder, whatever a job names.
+
+    Empty, which sets no limit, for more of them than a variable holds.
+    """
+    told = json.dumps(
+        [{"name": c.name, "folders": [str(path.absolute()) for path in c.folders]} for c in config.collections]
+    )
+    return told if len(told) < _MOST_VARIABLE_BYTES else ""
 
 
 def _runs(process: subprocess.Popen[bytes] | None) -> bool:

@@ -137,20 +137,9 @@ def _limit(resources: Resources) -> None:
     if resources.device == "cpu":  # a GPU's driver maps far more than it uses
         limits[resource.RLIMIT_DATA] = resources.memory_mb * _MIB
     if linux.IS_LINUX:
-        limits[resource.RLIMIT_NPROC] = _tasks_of_user() + resources.processes * max(8, resources.threads)
+        limits[resource.RLIMIT_NPROC] = linux.tasks_of_user() + resources.processes * max(8, resources.threads)
     for kind, most in limits.items():
         hard = resource.getrlimit(kind)[1]
         most = most if hard == resource.RLIM_INFINITY else min(most, hard)
         with suppress(ValueError, OSError):
             resource.setrlimit(kind, (most, most))
-
-
-def _tasks_of_user() -> int:
-    """Threads of this user now: the kernel's limit counts them together, whoever started them."""
-    user, found = os.getuid(), 0
-    for name in os.listdir("/proc"):
-        if name.isdecimal():
-            with suppress(OSError):
-                if os.stat(f"/proc/{name}").st_uid == user:
-                    found += len(os.listdir(f"/proc/{name}/task"))
-    return found

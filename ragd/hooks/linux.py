@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import fcntl
 import os
+import platform
 import socket
 import stat
 import struct
@@ -12,6 +13,7 @@ import sys
 from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
+from types import MappingProxyType
 
 IS_LINUX = sys.platform == "linux"
 CLONE_NEWNS = 0x00020000
@@ -28,6 +30,8 @@ _WRITE_FILE, _READ_FILE, _READ_DIR, _REFER, _TRUNCATE = 1 << 1, 1 << 2, 1 << 3, 
 _CHANGE_FOLDER = sum(1 << bit for bit in range(4, 13))
 _TCP = 0b11  # bind and connect
 _SCOPES = 0b11  # abstract Unix sockets, signals
+_READ_FILES = 0b110  # CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH
+_CAPSET = MappingProxyType({"x86_64": 126, "aarch64": 91})
 
 
 class _RulesetAttributes(ctypes.Structure):
@@ -191,3 +195,24 @@ def _own_shared_memory(size_mb: int) -> bool:
         return False
     kind = ctypes.c_ulong(_MS_NOSUID | _MS_NODEV)
     return os.path.isdir("/dev/shm") and libc.mount(b"tmpfs", b"/dev/shm", b"tmpfs", kind, options) == 0  # noqa: S108
+
+
+def drop_capabilities() -> None:
+    """Gives up what sets a superuser apart, but for reading the files of others: its own code may belong to them."""
+    if IS_LINUX:
+        header = struct.pack("Ii", 0x20080522, 0)
+        kept = struct.pack("6I", _READ_FILES, _READ_FILES, 0, 0, 0, 0)
+        number = _CAPSET.get(platform.machine())
+        if number is not None:
+            _libc().syscall(number, header, kept)
+
+
+def tasks_of_user() -> int:
+    """Threads of this user now: the kernel's limit counts them together, whoever started them."""
+    user, found = os.getuid(), 0
+    for name in os.listdir("/proc"):
+        if name.isdecimal():
+            with suppress(OSError):
+                if os.stat(f"/proc/{name}").st_uid == user:
+                    found += len(os.listdir(f"/proc/{name}/task"))
+    return found

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Final, Protocol
 
 import numpy as np
 
 from ragd.domain.changes import Observation
-from ragd.domain.errors import ModelMismatch, RagdError
+from ragd.domain.documents import display_path
+from ragd.domain.errors import JobRefused, ModelMismatch, RagdError
 from ragd.domain.index import HalfVectors
 from ragd.domain.ports import Encoder
 from ragd.domain.work import EmbedBatch, EmbedResult, ExtractBatch, ExtractItem, ExtractResult
@@ -73,17 +74,24 @@ def extract_handlers(
     queues: Queues,
     extractor: Extractor,
     *,
+    roots: Collection[bytes] = (),
     is_stopping: Callable[[], bool] = lambda: False,
     clock: Callable[[], float] = time.monotonic,
 ) -> Mapping[str, Handler]:
     """The table of an `extract` worker: reads a batch's files and answers in parts while it goes on.
 
+    With `roots`, a job that names another folder is refused: whoever reaches Redis must not have any file read.
     A part is sent after 16 files, 128 chunks or one second, so that words are searchable early and no commit takes
     long. A worker that is to stop hands back the files it has not read, and a backfill does when a fresh job waits.
     """
 
     def extract(task: Task) -> bytes | None:
         batch = decode(ExtractBatch, task.body)
+        if roots and batch.root not in roots:
+            raise JobRefused(
+                f"a job asks for files in {display_path(batch.root)}, which is none of this worker's folders",
+                hint="start the worker with the daemon's configuration; if that is so, look who writes to Redis",
+            )
         part: list[ExtractResult] = []
         sent_at = asked_at = clock()
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
@@ -39,6 +39,7 @@ def worker_main(
     *,
     plugins: Path | None = None,
     readers: Sequence[PluginSource] | None = None,
+    roots: Collection[bytes] = (),
     api_key: str = "",
     burst: bool = False,
 ) -> int:
@@ -46,8 +47,8 @@ def worker_main(
 
     `kind` is `extract`, `embed` or `train`, `models` the folder of the encoder's artefacts in this machine's state
     folder, `plugins` its folder of trusted plugin files, `readers` the plugins whose readers are used (by default
-    all that are bundled or installed), `api_key` the endpoint's key (by default from the environment). When the
-    daemon publishes other settings (another live model), the worker goes on with those; no answer ever mixes two
+    all that are bundled or installed), `roots` the only folders that files are read from (by default any),
+    `api_key` the endpoint's key (by default from the environment). When the daemon publishes other settings (another live model), the worker goes on with those; no answer ever mixes two
     models. Returns the exit status 0.
     Raises BrokerUnavailable, BrokerTooOld, ModelUnavailable, ModelMismatch or PayloadInvalid.
     """
@@ -69,7 +70,7 @@ def worker_main(
             table = train_handlers(queues, site, is_stopping=options.stopping.is_set)
             ending = run_worker(kind, broker, table, options)
             continue
-        with _tools(kind, queues, settings, encoders, readers, options.stopping.is_set) as handlers:
+        with _tools(kind, queues, settings, encoders, (readers, roots), options.stopping.is_set) as handlers:
             ending = run_worker(kind, broker, handlers, options)
     encoders.close()
     broker.close()
@@ -103,13 +104,14 @@ def _tools(
     queues: Queues,
     settings: WorkerSettings,
     encoders: Encoders,
-    readers: Sequence[PluginSource] | None,
+    reading: tuple[Sequence[PluginSource] | None, Collection[bytes]],
     is_stopping: Callable[[], bool],
 ) -> Iterator[Mapping[str, Handler]]:
     if kind == "extract":
+        readers, roots = reading
         sandbox = Sandbox(settings.limits, settings.split, readers)
         try:
-            yield extract_handlers(queues, sandbox, is_stopping=is_stopping)
+            yield extract_handlers(queues, sandbox, roots=roots, is_stopping=is_stopping)
         finally:
             sandbox.close()
         return

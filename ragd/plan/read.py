@@ -1,4 +1,4 @@
-"""Reads one file beneath its root, whole and at one moment, and turns its bytes into text."""
+"""Opens one file beneath its root, reads it whole and at one moment, and turns its bytes into text."""
 
 from __future__ import annotations
 
@@ -28,24 +28,29 @@ class FileBytes:
     is_stable: bool
 
 
-def read_bytes(root: bytes, path: bytes, limits: ReadLimits) -> FileBytes:
-    """The file's bytes; one that changes meanwhile is read again, up to three times.
+def open_document(root: bytes, path: bytes) -> int:
+    """Opens the file at `path` beneath `root` for reading; the caller closes the descriptor.
 
-    Raises ReadFailed for what is too large or not readable, PathInvalid for what is not a regular file
-    beneath the root, FileNotFoundError and NotADirectoryError when it is gone.
+    Raises ReadFailed for what may not be read, PathInvalid for what is not a regular file beneath the root,
+    FileNotFoundError and NotADirectoryError when it is gone.
     """
     try:
-        descriptor = open_beneath(root, path)
+        return open_beneath(root, path)
     except (FileNotFoundError, NotADirectoryError):
         raise
     except OSError as error:
         raise _unreadable(error) from error
+
+
+def read_bytes(descriptor: int, limits: ReadLimits) -> FileBytes:
+    """The bytes of an open file; one that changes meanwhile is read again, up to three times.
+
+    Raises ReadFailed for what is too large or not readable.
+    """
     try:
         return _settled(descriptor, limits)
     except OSError as error:
         raise _unreadable(error) from error
-    finally:
-        os.close(descriptor)
 
 
 def _settled(descriptor: int, limits: ReadLimits) -> FileBytes:

@@ -3,33 +3,24 @@
 from __future__ import annotations
 
 import os
-import select
 import signal
-import subprocess
-import sys
-import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import replace
 
-from ragd.domain.errors import ModelUnavailable
+from ragd.domain.errors import ModelUnavailable, PathInvalid, ReadFailed
 from ragd.domain.training import PluginSource
 from ragd.domain.work import ExtractItem, ExtractResult, ReadLimits, SplitPolicy
 from ragd.plan import wire
+from ragd.plan.read import open_document
+from ragd.plan.sandbox_process import ChildProcess
 
 _FILES_A_CHILD = 5_000
 _START_TIMEOUT_S = 60.0
-_STOP_TIMEOUT_S = 2.0
-_PIPE_BYTES = 1 << 20
-_WORDS_BYTES = 4096
 _MIB = 1 << 20
-# One thread and one arena keep the address space, which is what the limit counts, near what is really used.
-_ENVIRONMENT = {
-    "OMP_NUM_THREADS": "1",
-    "OPENBLAS_NUM_THREADS": "1",
-    "MALLOC_ARENA_MAX": "2",
-    "TOKENIZERS_PARALLELISM": "false",
-}
+# A character takes up to twelve bytes in an answer; the rest is for headings, which each piece carries.
+_BYTES_A_CHAR = 12
+_NONSENSE_HINT = "the file may be made to harm: look where it comes from, and exclude it"
 _SPLIT_HINT = "split the file, exclude it, or raise read."
 
 
@@ -44,7 +35,7 @@ class Sandbox:
     def __init__(self, limits: ReadLimits, policy: SplitPolicy, plugins: Sequence[PluginSource] | None = None) -> None:
         self._limits = limits
         self._settings = wire.settings(limits, policy, plugins)
-        self._child: _ChildProcess | None = None
+        self._child: ChildProcess | None = None
         self._greeting: wire.Message | None = None
         self._files = 0
         self._start()
@@ -55,9 +46,21 @@ class Sandbox:
         A file that takes too long, too much memory or the child's life is named as the cause; the
         child is started again for the next one.
         """
-        request = {"root": wire.path_text(root), "path": wire.path_text(item.path)}
         try:
-            answer = self._asked(request)
+            descriptor = open_document(root, item.path)
+        except (FileNotFoundError, NotADirectoryError):
+            return replace(_blank(item), is_gone=True)
+        except (ReadFailed, PathInvalid) as error:
+            return _failed(item, str(error), error.hint)
+        try:
+            return self._extract(item, descriptor)
+        finally:
+            os.close(descriptor)
+
+    def _extract(self, item: ExtractItem, descriptor: int) -> ExtractResult:
+        try:
+            answer = self._asked({"path": wire.path_text(item.path)}, descriptor)
+            result = self._result(item, answer)
         except TimeoutError:
             self._restart()
             return _failed(item, f"took longer than {self._limits.timeout_s:g} s to read", _SPLIT_HINT + "timeout_s")
@@ -65,24 +68,27 @@ class Sandbox:
             reason, hint = self._cause(self._ready())
             self._restart()
             return _failed(item, reason, hint)
+        except wire.Nonsense as error:
+            self._restart()
+            return _failed(item, f"the reader answered nonsense ({error})", _NONSENSE_HINT)
         if answer.get("spent") or self._files >= _FILES_A_CHILD or answer["rss"] > self._limits.memory_mb * _MIB // 2:
             self._restart()
-        return self._result(item, answer)
+        return result
 
-    def _asked(self, request: wire.Message) -> wire.Message:
-        """The child's answer. Raises TimeoutError, or EOFError when reading the file ended the child."""
+    def _asked(self, request: wire.Message, descriptor: int) -> wire.Message:
+        """The child's answer. Raises TimeoutError, wire.Nonsense, or EOFError when reading the file ended the child."""
         try:
-            return self._answered(request)
+            return self._answered(request, descriptor)
         except EOFError:
             # Nothing in a file raises this signal: whoever sent it meant the process, so the file gets another.
             if self._ready().end() != -signal.SIGKILL:
                 raise
             self._restart()
-            return self._answered(request)
+            return self._answered(request, descriptor)
 
-    def _answered(self, request: wire.Message) -> wire.Message:
+    def _answered(self, request: wire.Message, descriptor: int) -> wire.Message:
         child = self._ready()
-        child.tell(request)
+        child.tell(request, descriptor)
         self._files += 1
         return child.hear(time.monotonic() + self._limits.timeout_s)
 
@@ -96,6 +102,11 @@ class Sandbox:
         self._ready()
         return tuple((str(name), str(reason)) for name, reason in self._told()["problems"])
 
+    def lacks(self) -> tuple[str, ...]:
+        """What this system cannot do to hold a hostile document back, in words; nothing where all is there."""
+        self._ready()
+        return wire.bounds_of(self._told()).missing
+
     def close(self) -> None:
         """Ends the child; safe to call twice. A later `extract` starts another."""
         if self._child is not None:
@@ -103,20 +114,18 @@ class Sandbox:
             self._child = None
 
     def _result(self, item: ExtractItem, answer: wire.Message) -> ExtractResult:
-        blank = ExtractResult(item.document_id, item.version, None)
-        if answer.get("gone"):
-            return replace(blank, is_gone=True)
+        """What an answer says. Raises wire.Nonsense when the child cannot have meant it."""
         if answer.get("memory"):
             return _failed(item, *self._out_of_memory())
         if "extraction" not in answer:
-            return _failed(item, str(answer["reason"]), str(answer["hint"]))
-        extraction = wire.extraction_of(answer["extraction"])
-        return replace(blank, extraction=extraction, is_unstable=bool(answer["unstable"]))
+            return _failed(item, *wire.refusal_of(answer))
+        extraction = wire.extraction_of(answer["extraction"], self._limits.max_chars)
+        return replace(_blank(item), extraction=extraction, is_unstable=bool(answer.get("unstable")))
 
     def _out_of_memory(self) -> tuple[str, str]:
         return f"needed more than {self._limits.memory_mb} MB of memory to read", _SPLIT_HINT + "memory_mb"
 
-    def _cause(self, child: _ChildProcess) -> tuple[str, str]:
+    def _cause(self, child: ChildProcess) -> tuple[str, str]:
         """Why the child is no more, from its exit status and its last words."""
         status = child.end()
         words = child.last_words
@@ -127,10 +136,10 @@ class Sandbox:
         how = f"signal {-status}" if status < 0 else f"exit status {status}"
         return f"the reader died ({how})", "the file may be damaged: save it again in its own program, or exclude it"
 
-    def _start(self) -> _ChildProcess:
+    def _start(self) -> ChildProcess:
         self._greeting = None
         self._files = 0
-        self._child = child = _ChildProcess()
+        self._child = child = ChildProcess(64 * _MIB + _BYTES_A_CHAR * self._limits.max_chars)
         child.tell(self._settings)
         return child
 
@@ -139,7 +148,7 @@ class Sandbox:
         self.close()
         self._start()
 
-    def _ready(self) -> _ChildProcess:
+    def _ready(self) -> ChildProcess:
         """The child, after its greeting."""
         child = self._child or self._start()
         if self._greeting is None:
@@ -149,10 +158,10 @@ class Sandbox:
     def _told(self) -> wire.Message:
         return self._greeting or {}
 
-    def _greeted(self, child: _ChildProcess) -> wire.Message:
+    def _greeted(self, child: ChildProcess) -> wire.Message:
         try:
             greeting = child.hear(time.monotonic() + _START_TIMEOUT_S)
-        except (EOFError, TimeoutError) as error:
+        except (EOFError, TimeoutError, wire.Nonsense) as error:
             status = child.end()
             self._child = None
             raise RuntimeError(f"the reading process did not start (status {status}): {child.last_words}") from error
@@ -162,88 +171,9 @@ class Sandbox:
         return greeting
 
 
-class _ChildProcess:
-    """One child: its pipes, and the file that catches its standard error."""
-
-    def __init__(self) -> None:
-        self._stderr = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the child
-        child_in, self._requests = os.pipe()
-        self._answers, child_out = os.pipe()
-        os.set_blocking(self._answers, False)
-        try:
-            self._process = subprocess.Popen(
-                [sys.executable, "-P", "-m", "ragd.plan.sandbox_child", str(os.getpid())],
-                stdin=child_in,
-                stdout=child_out,
-                stderr=self._stderr,
-                process_group=0,  # to be killed as a whole; in its worker's session, which stands back for others
-                env=os.environ | _ENVIRONMENT,
-            )
-        finally:
-            os.close(child_in)
-            os.close(child_out)
-        self._poll = select.poll()
-        self._poll.register(self._answers, select.POLLIN)
-        self._status: int | None = None
-        self._is_over = False
-        self.last_words = ""
-
-    def tell(self, message: wire.Message) -> None:
-        """Sends a message; that the child is gone is noticed when its answer is awaited."""
-        rest = memoryview(wire.packed(message))
-        try:
-            while rest:
-                rest = rest[os.write(self._requests, rest) :]
-        except BrokenPipeError:
-            return
-
-    def hear(self, deadline: float) -> wire.Message:
-        """The next answer. Raises TimeoutError at the deadline (monotonic seconds), EOFError when the child is gone."""
-        size = wire.HEADER.unpack(self._exactly(wire.HEADER.size, deadline))[0]
-        return wire.unpacked(self._exactly(size, deadline))
-
-    def _exactly(self, size: int, deadline: float) -> bytes:
-        parts: list[bytes] = []
-        missing = size
-        while missing:
-            left_s = deadline - time.monotonic()
-            if left_s <= 0:
-                raise TimeoutError
-            if not self._poll.poll(left_s * 1000):
-                continue
-            block = os.read(self._answers, min(missing, _PIPE_BYTES))
-            if not block:
-                self._is_over = True
-                raise EOFError
-            parts.append(block)
-            missing -= len(block)
-        return b"".join(parts)
-
-    def end(self) -> int:
-        """Makes sure that the child is no more, and gives its exit status (negative: the signal).
-
-        The child holds nothing that it could lose, so that the signal nobody can ignore is the quickest way;
-        one that is ending by itself may do so, and tells why.
-        """
-        if self._status is not None:
-            return self._status
-        os.close(self._requests)
-        try:
-            self._status = self._process.wait(_STOP_TIMEOUT_S if self._is_over else 0)
-        except subprocess.TimeoutExpired:
-            os.killpg(self._process.pid, signal.SIGKILL)
-            self._status = self._process.wait()
-        os.close(self._answers)
-        self.last_words = self._spoken()
-        return self._status
-
-    def _spoken(self) -> str:
-        """The last line of the child's standard error."""
-        with self._stderr as stderr:
-            stderr.seek(max(0, stderr.seek(0, os.SEEK_END) - _WORDS_BYTES))
-            lines = stderr.read().decode("utf-8", "replace").strip().splitlines()
-        return lines[-1] if lines else ""
-
-
 def _failed(item: ExtractItem, reason: str, hint: str) -> ExtractResult:
     return ExtractResult(item.document_id, item.version, None, reason=reason, hint=hint)
+
+
+def _blank(item: ExtractItem) -> ExtractResult:
+    return ExtractResult(item.document_id, item.version, None)

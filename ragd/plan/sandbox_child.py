@@ -2,28 +2,27 @@
 
 from __future__ import annotations
 
-import ctypes
 import gc
 import hashlib
 import logging
 import os
 import resource
 import signal
+import socket
 import sys
 import warnings
 from typing import BinaryIO
 
 from ragd.domain.documents import Extraction, content_hash, kind_of, suffix_of
-from ragd.domain.errors import PathInvalid, RagdError, ReadFailed
+from ragd.domain.errors import RagdError, ReadFailed
 from ragd.domain.work import ReadLimits
+from ragd.hooks import linux
 from ragd.hooks.manager import Plugins, load
 from ragd.plan import wire
+from ragd.plan.bounds import Bounds, bind, places_of
 from ragd.plan.read import ReaderTable, read_bytes, read_text
 from ragd.plan.split import SPLIT_VERSION, TokenSplitter
 
-_PR_SET_PDEATHSIG = 1
-_CLONE_NEWNET = 0x40000000
-_CLONE_NEWUSER = 0x10000000
 _MIB = 1 << 20
 _STDERR_BYTES = 4 * _MIB
 
@@ -31,21 +30,25 @@ _STDERR_BYTES = 4 * _MIB
 def main(expected_parent: int) -> None:
     """Reads settings, then one request after another from standard input until it ends."""
     _die_with(expected_parent)
-    _without_network()
     requests, answers = _channels()
     _quiet()
-    message = _receive(requests)
+    message, _ = _receive(requests)
     if message is None:
         return
+    bounds = bind(places_of(wire.plugins_of(message), wire.policy_of(message).tokenizer))
     try:
-        child = Child(message)
+        child = Child(message, bounds)
     except RagdError as error:
         _send(answers, {"error": type(error).__name__, "reason": str(error), "hint": error.hint})
         return
     _send(answers, child.greeting())
     _limit_memory(child.limits)
-    while (request := _receive(requests)) is not None:
-        answer = child.answer(request)
+    while True:
+        request, descriptor = _receive(requests)
+        if request is None or descriptor is None:
+            return
+        answer = child.answer(request, descriptor)
+        os.close(descriptor)
         _send(answers, answer)
         if answer.get("spent"):
             return
@@ -54,7 +57,8 @@ def main(expected_parent: int) -> None:
 class Child:
     """What the process keeps between files: readers, splitter, limits."""
 
-    def __init__(self, message: wire.Message) -> None:
+    def __init__(self, message: wire.Message, bounds: Bounds) -> None:
+        self._bounds = bounds
         self.limits = wire.limits_of(message)
         policy = wire.policy_of(message)
         self._plugins: Plugins = load(wire.plugins_of(message))
@@ -64,29 +68,27 @@ class Child:
         self._version = hashlib.blake2b("\n".join([*parts, *self._readers.versions()]).encode(), digest_size=16)
 
     def greeting(self) -> wire.Message:
-        """The fingerprint of what it does, and the plugins that are not used."""
+        """The fingerprint of what it does, the plugins that are not used, and what holds the process."""
         problems = [[problem.plugin, problem.reason] for problem in self._plugins.problems()]
-        return {"version": self._version.hexdigest(), "problems": problems}
+        bounds = wire.bounds_message(self._bounds)
+        return {"version": self._version.hexdigest(), "problems": problems, "bounds": bounds}
 
-    def answer(self, request: wire.Message) -> wire.Message:
-        """What became of one file. Out of memory, the answer says so and that the process must go."""
-        root, path = wire.path_bytes(request["root"]), wire.path_bytes(request["path"])
+    def answer(self, request: wire.Message, descriptor: int) -> wire.Message:
+        """What became of one open file. Out of memory, the answer says so and that the process must go."""
         _limit_seconds(self.limits)
         try:
-            extraction, is_stable = self._extract(root, path)
+            extraction, is_stable = self._extract(wire.path_bytes(request["path"]), descriptor)
             answer: wire.Message = {"extraction": wire.extraction_message(extraction), "unstable": not is_stable}
-        except (FileNotFoundError, NotADirectoryError):
-            answer = {"gone": True}
-        except (ReadFailed, PathInvalid) as error:
+        except ReadFailed as error:
             answer = {"reason": str(error), "hint": error.hint}
         except MemoryError:
             answer = {"memory": True, "spent": True}
         answer["rss"] = _resident_bytes()
         return answer
 
-    def _extract(self, root: bytes, path: bytes) -> tuple[Extraction, bool]:
+    def _extract(self, path: bytes, descriptor: int) -> tuple[Extraction, bool]:
         """One file's extraction, and whether it held still while it was read."""
-        file = read_bytes(root, path, self.limits)
+        file = read_bytes(descriptor, self.limits)
         text = read_text(file.data, suffix_of(path), self._readers, self.limits)
         return Extraction(
             content_hash=content_hash(file.data),
@@ -108,26 +110,16 @@ def _digest_of_file(path: str) -> str:
 
 def _die_with(expected_parent: int) -> None:
     """Ends with the parent, also when that is killed while a file is being read."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    linux.end_with_parent(signal.SIGKILL)
     if os.getppid() != expected_parent:
         sys.exit(0)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
-def _without_network() -> None:
-    """Leaves the network behind where the system allows it; elsewhere the readers still open no connection."""
-    if sys.platform != "linux":
-        return
-    unshare = ctypes.CDLL(None, use_errno=True).unshare
-    if unshare(_CLONE_NEWNET) != 0 and os.geteuid() != 0:
-        unshare(_CLONE_NEWUSER | _CLONE_NEWNET)
-
-
-def _channels() -> tuple[BinaryIO, BinaryIO]:
+def _channels() -> tuple[socket.socket, BinaryIO]:
     """The message streams; whatever a library prints goes to standard error instead."""
     answers = os.fdopen(os.dup(1), "wb")
-    requests = os.fdopen(os.dup(0), "rb")
+    requests = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM, 0, fileno=os.dup(0))
     os.dup2(2, 1)
     with open(os.devnull, "rb") as nothing:
         os.dup2(nothing.fileno(), 0)
@@ -135,10 +127,9 @@ def _channels() -> tuple[BinaryIO, BinaryIO]:
 
 
 def _quiet() -> None:
-    """No warnings and no logging of the format libraries, no core files, a bounded standard error."""
+    """No warnings and no logging of the format libraries, a bounded standard error."""
     warnings.simplefilter("ignore")
     logging.disable(logging.CRITICAL)
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     resource.setrlimit(resource.RLIMIT_FSIZE, (_STDERR_BYTES, _STDERR_BYTES))
 
 
@@ -163,13 +154,17 @@ def _resident_bytes() -> int:
         return int(statm.read().split()[1]) * resource.getpagesize()
 
 
-def _receive(stream: BinaryIO) -> wire.Message | None:
-    """The next message, None at the end of the stream."""
-    header = stream.read(wire.HEADER.size)
-    if len(header) < wire.HEADER.size:
-        return None
-    body = stream.read(wire.HEADER.unpack(header)[0])
-    return wire.unpacked(body)
+def _receive(stream: socket.socket) -> tuple[wire.Message | None, int | None]:
+    """The next message and the open file that came with it; (None, None) at the end of the stream."""
+    header, descriptors, _, _ = socket.recv_fds(stream, wire.HEADER.size, 1)
+    body = b""
+    if len(header) == wire.HEADER.size:
+        size = wire.HEADER.unpack(header)[0]
+        while len(body) < size and (block := stream.recv(size - len(body))):
+            body += block
+        if len(body) == size:
+            return wire.unpacked(body), descriptors[0] if descriptors else None
+    return None, None
 
 
 def _send(stream: BinaryIO, message: wire.Message) -> None:

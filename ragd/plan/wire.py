@@ -11,6 +11,7 @@ from typing import Any
 from ragd.domain.documents import Extraction, Piece, Stat
 from ragd.domain.training import PluginSource
 from ragd.domain.work import ReadLimits, SplitPolicy
+from ragd.plan.bounds import Bounds
 
 HEADER = struct.Struct(">I")
 Message = dict[str, Any]
@@ -22,11 +23,18 @@ def packed(message: Message) -> bytes:
     return HEADER.pack(len(body)) + body
 
 
+class Nonsense(Exception):
+    """A message that nobody of us would send: whoever did is not what it was."""
+
+
 def unpacked(body: bytes) -> Message:
-    """The message in a body. Raises ValueError when it is none."""
-    message = json.loads(body)
+    """The message in a body. Raises Nonsense when it is none."""
+    try:
+        message = json.loads(body)
+    except (ValueError, RecursionError) as error:
+        raise Nonsense("not JSON") from error
     if not isinstance(message, dict):
-        raise ValueError("a message is an object")
+        raise Nonsense("not an object")
     return message
 
 
@@ -75,12 +83,60 @@ def extraction_message(extraction: Extraction) -> Message:
     }
 
 
-def extraction_of(message: Message) -> Extraction:
+def extraction_of(message: object, max_chars: int) -> Extraction:
+    """The extraction in a message of the child. Raises Nonsense for what could not be stored as one."""
+    try:
+        return _extraction(message, max_chars)
+    except (KeyError, TypeError, ValueError) as error:
+        raise Nonsense(f"{type(error).__name__} in an extraction") from error
+
+
+def refusal_of(message: Message) -> tuple[str, str]:
+    """Reason and hint of a file that was not read. Raises Nonsense."""
+    try:
+        return _text(message["reason"]), _text(message["hint"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise Nonsense("neither an extraction nor a reason") from error
+
+
+def bounds_message(bounds: Bounds) -> list[int]:
+    return [bounds.landlock, bounds.is_offline, bounds.is_filtered]
+
+
+def bounds_of(message: Message) -> Bounds:
+    landlock, is_offline, is_filtered = message["bounds"]
+    return Bounds(int(landlock), bool(is_offline), bool(is_filtered))
+
+
+def _extraction(message: Any, max_chars: int) -> Extraction:
+    size_chars = _number(message["chars"])
+    if size_chars > max_chars:
+        raise ValueError("too long")
     return Extraction(
-        content_hash=bytes.fromhex(message["hash"]),
-        kind=message["kind"],
-        title=message["title"],
-        stat=Stat(*message["stat"]),
-        size_chars=message["chars"],
-        pieces=tuple(Piece(*fields) for fields in message["pieces"]),
+        content_hash=bytes.fromhex(_text(message["hash"])),
+        kind=_text(message["kind"]),
+        title=_text(message["title"]),
+        stat=Stat(*(_number(value) for value in message["stat"])),
+        size_chars=size_chars,
+        pieces=tuple(_piece(*fields) for fields in message["pieces"]),
     )
+
+
+def _piece(text: object, context: object, start: object, end: object, page: object) -> Piece:
+    return Piece(_text(text), _text(context), _number(start), _number(end), None if page is None else _number(page))
+
+
+def _text(value: object) -> str:
+    """A text that a catalog can hold. Raises TypeError or ValueError."""
+    if not isinstance(value, str):
+        raise TypeError("not a text")
+    value.encode()  # UnicodeEncodeError, a ValueError, for half a character
+    return value
+
+
+def _number(value: object) -> int:
+    if type(value) is not int:
+        raise TypeError("not a whole number")
+    if not -(1 << 63) <= value < 1 << 63:
+        raise ValueError("beyond 64 bits")
+    return value

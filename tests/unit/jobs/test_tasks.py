@@ -123,6 +123,21 @@ def test_files_are_answered_in_parts_so_that_the_first_are_found_early(broker: B
     assert (answered[3].extraction, answered[3].reason) == (None, "it is bad")
 
 
+def test_a_job_for_a_folder_that_is_not_this_workers_is_refused(broker: Broker, queues: Queues) -> None:
+    daemon = Daemon()
+    for root in (b"/etc", b"/root/../etc", b"/roo", b"/root/"):
+        queues.extract(ExtractBatch("foreign", root, (ExtractItem(1, 1, b"shadow"),), False))
+    work("extract", broker, queues, dict(extract_handlers(queues, Reads(), roots=[b"/root"])))
+    drain(broker, queues, daemon)
+    assert daemon.texts == []
+    assert len(daemon.troubles) == 4
+    assert all("none of this worker's folders" in trouble.reason for trouble in daemon.troubles)
+    queues.extract(ExtractBatch("own", b"/root", (ExtractItem(1, 1, b"a"),), False))
+    work("extract", broker, queues, dict(extract_handlers(queues, Reads(), roots=[b"/root"])))
+    drain(broker, queues, daemon)
+    assert len(daemon.texts) == 1
+
+
 def test_slow_files_are_answered_after_a_second_each(broker: Broker, queues: Queues) -> None:
     now = iter(range(100))
     queues.extract(ExtractBatch("bulk-1", b"/root", tuple(ExtractItem(i, 1, b"a") for i in range(3)), False))

@@ -10,7 +10,16 @@ import pytest
 from ragd.domain.documents import ReadText, kind_of, suffix_of
 from ragd.domain.errors import ReadFailed
 from ragd.domain.work import ReadLimits
-from ragd.plan.read import ReaderTable, read_bytes, read_text
+from ragd.plan.read import FileBytes, ReaderTable, open_document, read_bytes, read_text
+
+
+def whole(folder: Path, path: bytes, limits: ReadLimits) -> FileBytes:
+    """A file's bytes, opened and closed."""
+    descriptor = open_document(bytes(folder), path)
+    try:
+        return read_bytes(descriptor, limits)
+    finally:
+        os.close(descriptor)
 
 
 class Fixed:
@@ -49,16 +58,16 @@ def test_the_kind_is_told_by_the_name(name: bytes, suffix: str, kind: str) -> No
 def test_bytes_come_with_what_the_file_system_says(tmp_path: Path) -> None:
     (tmp_path / "a").write_bytes(b"words")
     seen = (tmp_path / "a").stat()
-    file = read_bytes(bytes(tmp_path), b"a", ReadLimits())
+    file = whole(tmp_path, b"a", ReadLimits())
     assert (file.data, file.is_stable) == (b"words", True)
     assert (file.stat.size_bytes, file.stat.mtime_ns, file.stat.inode) == (5, seen.st_mtime_ns, seen.st_ino)
 
 
 def test_a_file_at_the_limit_is_read_and_one_byte_more_is_not(tmp_path: Path) -> None:
     (tmp_path / "a").write_bytes(b"x" * 100)
-    assert len(read_bytes(bytes(tmp_path), b"a", ReadLimits(max_file_bytes=100)).data) == 100
+    assert len(whole(tmp_path, b"a", ReadLimits(max_file_bytes=100)).data) == 100
     with pytest.raises(ReadFailed, match="100 bytes, at most 99 "):
-        read_bytes(bytes(tmp_path), b"a", ReadLimits(max_file_bytes=99))
+        whole(tmp_path, b"a", ReadLimits(max_file_bytes=99))
 
 
 def test_a_file_that_never_rests_is_read_three_times_and_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -75,7 +84,7 @@ def test_a_file_that_never_rests_is_read_three_times_and_told(tmp_path: Path, mo
         return pread(descriptor, size, offset)
 
     monkeypatch.setattr(os, "pread", busy)
-    file = read_bytes(bytes(tmp_path), b"log", ReadLimits())
+    file = whole(tmp_path, b"log", ReadLimits())
     assert len(reads) == 3
     assert not file.is_stable
     assert file.data == b"line\n" * 4
