@@ -48,8 +48,8 @@ def worker_main(
     `kind` is `extract`, `embed` or `train`, `models` the folder of the encoder's artefacts in this machine's state
     folder, `plugins` its folder of trusted plugin files, `readers` the plugins whose readers are used (by default
     all that are bundled or installed), `roots` the only folders that files are read from (by default any),
-    `api_key` the endpoint's key (by default from the environment). When the daemon publishes other settings (another live model), the worker goes on with those; no answer ever mixes two
-    models. Returns the exit status 0.
+    `api_key` the endpoint's key (by default from the environment). When the daemon publishes other settings (another
+    live model), the worker goes on with those; no answer ever mixes two models. Returns the exit status 0.
     Raises BrokerUnavailable, BrokerTooOld, ModelUnavailable, ModelMismatch or PayloadInvalid.
     """
     if kind not in ("extract", "embed", "train"):
