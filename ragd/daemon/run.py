@@ -24,7 +24,7 @@ from ragd.daemon.model_side import ModelSide
 from ragd.daemon.plans import Plans
 from ragd.daemon.progress import Count, Progress
 from ragd.daemon.sdnotify import Notifier
-from ragd.daemon.supervisor import Supervisor, folders_told, worker_command, worker_counts
+from ragd.daemon.supervisor import Supervisor, worker_command, worker_counts, worker_environment
 from ragd.daemon.upkeep import Upkeep
 from ragd.disk.lock import StateLock
 from ragd.domain.changes import Observation
@@ -97,7 +97,7 @@ class Daemon:
         self.errands = Errands(self._queue_tick)
         self.upkeep = Upkeep(self.app, is_alive=self.queues.is_alive, embed_workers=self._embed_workers)
         self.plans = Plans()
-        environment = self._worker_environment(log_level)
+        environment = worker_environment(config, self.broker.url, log_level)
         self.model_side = ModelSide(self.app, self.queues, self.errands, environment)
         stack.callback(self.model_side.close)
         self.jobs = IndexJobs(
@@ -260,19 +260,6 @@ class Daemon:
 
     def _embed_workers(self) -> int:
         return sum(worker.queue == "embed" for worker in workers(self.broker))
-
-    def _worker_environment(self, log_level: str) -> dict[str, str]:
-        # By the environment, not the command line: an address may hold a password, and the key is a secret.
-        given = {
-            "RAGD_REDIS__URL": self.broker.url,
-            "RAGD_STATE": str(self.config.state.absolute()),
-            "RAGD_LOG__LEVEL": log_level,
-            "RAGD_LOG__FORMAT": self.config.log.format,
-            "RAGD_EMBED__API_KEY": self.config.embed.api_key.get_secret_value(),
-            "RAGD_PLUGINS__FOLDER": str(self.config.plugins_folder.absolute()),
-            "RAGD_COLLECTIONS": folders_told(self.config),
-        }
-        return {**os.environ, **{name: value for name, value in given.items() if value}}
 
     def _count(self) -> Count:
         overview = self.app.reader.overview

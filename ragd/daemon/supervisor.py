@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -236,10 +237,24 @@ def worker_command(*options: str) -> Callable[[str], Sequence[str]]:
     return lambda kind: (sys.executable, "-P", "-m", "ragd", "worker", kind, *options)
 
 
-def folders_told(config: Config) -> str:
-    """The collections as a worker's variable tells them: it then reads from no other folder, whatever a job names.
+def worker_environment(config: Config, redis_url: str, log_level: str) -> dict[str, str]:
+    """What workers are told, by the environment: an address may hold a password, and the key is a secret."""
+    given = {
+        "RAGD_REDIS__URL": redis_url,
+        "RAGD_STATE": str(config.state.absolute()),
+        "RAGD_LOG__LEVEL": log_level,
+        "RAGD_LOG__FORMAT": config.log.format,
+        "RAGD_EMBED__API_KEY": config.embed.api_key.get_secret_value(),
+        "RAGD_PLUGINS__FOLDER": str(config.plugins_folder.absolute()),
+        "RAGD_COLLECTIONS": _folders_told(config),
+    }
+    return {**os.environ, **{name: value for name, value in given.items() if value}}
 
-    Empty, which sets no limit, for more of them than a variable holds.
+
+def _folders_told(config: Config) -> str:
+    """The collections as a variable holds them: an extract worker reads from no other folder, whatever a job names.
+
+    Empty, which sets no limit, for more of them than fit.
     """
     told = json.dumps(
         [{"name": c.name, "folders": [str(path.absolute()) for path in c.folders]} for c in config.collections]
