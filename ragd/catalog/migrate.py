@@ -8,7 +8,8 @@ from collections.abc import Callable
 from importlib.resources import files
 from types import MappingProxyType
 
-from ragd.domain.errors import StateCorrupt, StateNewer, StateOlder
+from ragd.catalog.connection import Connection, translated
+from ragd.domain.errors import StateNewer, StateOlder
 
 FORMAT = 2
 """The state folder's format number, kept in SQLite's user_version."""
@@ -20,12 +21,12 @@ _SINCE_2 = (
 )
 
 
-def migrate(connection: sqlite3.Connection, path: str) -> None:
-    """Creates or upgrades the schema in one transaction. Raises StateNewer, StateCorrupt."""
-    found = format_of(connection, path)
+def migrate(connection: Connection) -> None:
+    """Creates or upgrades the schema in one transaction. Raises StateNewer, and as the connection does."""
+    found = format_of(connection)
     if found == FORMAT:
         return
-    with connection:
+    with translated(connection.path), connection:
         connection.execute("BEGIN IMMEDIATE")
         if found == 0:
             for statement in _schema():
@@ -36,29 +37,23 @@ def migrate(connection: sqlite3.Connection, path: str) -> None:
         connection.execute(f"PRAGMA user_version = {FORMAT}")
 
 
-def format_of(connection: sqlite3.Connection, path: str) -> int:
-    """The format number of an open catalog, 0 when it is new. Raises StateNewer, StateCorrupt."""
-    try:
-        found = int(connection.execute("PRAGMA user_version").fetchone()[0])
-    except sqlite3.DatabaseError as error:
-        raise StateCorrupt(
-            f"{path} is not a readable catalog ({error})",
-            hint="move the state folder away and start again: ragd rebuilds it from your documents",
-        ) from error
+def format_of(connection: Connection) -> int:
+    """The format number of an open catalog, 0 when it is new. Raises StateNewer, and as the connection does."""
+    found = int(connection.execute("PRAGMA user_version").fetchone()[0])
     if found > FORMAT:
         raise StateNewer(
-            f"{path} has format {found}, this ragd reads up to {FORMAT}",
+            f"{connection.path} has format {found}, this ragd reads up to {FORMAT}",
             hint="upgrade ragd, or give it another --state folder",
         )
     return found
 
 
-def require_current(connection: sqlite3.Connection, path: str) -> None:
+def require_current(connection: Connection) -> None:
     """Only a catalog in the current format can be read without being changed. Raises StateOlder and as `format_of`."""
-    found = format_of(connection, path)
+    found = format_of(connection)
     if found < FORMAT:
         raise StateOlder(
-            f"{path} has format {found}, this ragd reads format {FORMAT}",
+            f"{connection.path} has format {found}, this ragd reads format {FORMAT}",
             hint="start the daemon once: `ragd run` upgrades it",
         )
 

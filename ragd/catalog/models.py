@@ -209,18 +209,7 @@ class Models:
         ever given up, so that folders left by a kill go as well.
         """
         with self._store.transaction() as db:
-            db.execute(
-                "WITH RECURSIVE needed (id) AS ("
-                " SELECT model_id FROM champions WHERE model_id IS NOT NULL"
-                " UNION SELECT previous_id FROM champions WHERE has_previous AND previous_id IS NOT NULL"
-                " UNION SELECT m.id FROM models m JOIN generations g ON g.fingerprint = m.space"
-                "  WHERE m.role = 'encoder' AND g.state = 'live'"
-                " UNION SELECT id FROM (SELECT id, row_number() OVER (PARTITION BY name ORDER BY version DESC) AS n"
-                "  FROM models WHERE status <> 'pruned') WHERE n <= ?"
-                " UNION SELECT m.parent FROM models m JOIN needed n ON n.id = m.id WHERE m.parent IS NOT NULL)"
-                " UPDATE models SET status = 'pruned' WHERE id NOT IN (SELECT id FROM needed)",
-                (keep,),
-            )
+            give_up(db, keep)
             return db.execute("SELECT id, folder FROM models WHERE status = 'pruned' ORDER BY id").fetchall()
 
     def _known(self, role: Role) -> Champion:
@@ -286,3 +275,19 @@ def champion_of(db: sqlite3.Connection, role: Role) -> Champion | None:
 
 def _model(row: tuple[Any, ...]) -> Model:
     return Model(row[0], Role(row[1]), row[2], row[3], row[4], json.loads(row[5]), row[6], row[7], row[8], row[9])
+
+
+def give_up(db: sqlite3.Connection, keep: int) -> None:
+    """Marks the models as pruned that neither serve, nor can be rolled back to, nor are among the newest `keep`."""
+    db.execute(
+        "WITH RECURSIVE needed (id) AS ("
+        " SELECT model_id FROM champions WHERE model_id IS NOT NULL"
+        " UNION SELECT previous_id FROM champions WHERE has_previous AND previous_id IS NOT NULL"
+        " UNION SELECT m.id FROM models m JOIN generations g ON g.fingerprint = m.space"
+        "  WHERE m.role = 'encoder' AND g.state = 'live'"
+        " UNION SELECT id FROM (SELECT id, row_number() OVER (PARTITION BY name ORDER BY version DESC) AS n"
+        "  FROM models WHERE status <> 'pruned') WHERE n <= ?"
+        " UNION SELECT m.parent FROM models m JOIN needed n ON n.id = m.id WHERE m.parent IS NOT NULL)"
+        " UPDATE models SET status = 'pruned' WHERE id NOT IN (SELECT id FROM needed)",
+        (keep,),
+    )

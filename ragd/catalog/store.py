@@ -1,14 +1,15 @@
-"""Opens catalog.db: one writing connection, one transaction at a time, SQLite's errors in ragd's words."""
+"""Opens catalog.db: one writing connection and one transaction at a time, or for reading only."""
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from ragd.catalog.connection import Connection, connect, damaged
 from ragd.catalog.migrate import migrate, require_current
-from ragd.domain.errors import DiskFull, RagdError, StateCorrupt
+from ragd.disk.mark import require_whole
+from ragd.domain.errors import StateGone
 
 CATALOG = "catalog.db"
 
@@ -22,79 +23,77 @@ class Store:
 
     def __init__(self, state: Path) -> None:
         self.path = state / CATALOG
-        with _translated(self.path):
-            self.connection = sqlite3.connect(
-                self.path, isolation_level=None, check_same_thread=False, cached_statements=512
-            )
-            migrate(self.connection, str(self.path))
-            self.connection.execute("PRAGMA journal_mode = WAL")
-            self.connection.execute("PRAGMA synchronous = NORMAL")
-            self.connection.execute("PRAGMA busy_timeout = 10000")
-            self.connection.execute("PRAGMA temp_store = MEMORY")
-            self.connection.execute("PRAGMA cache_size = -16384")
-            self.connection.execute("PRAGMA journal_size_limit = 67108864")
+        require_whole(state)
+        _refuse_emptied(self.path)
+        self.connection = connect(self.path, cached_statements=512)
+        migrate(self.connection)
+        self.connection.execute("PRAGMA journal_mode = WAL")
+        self.connection.execute("PRAGMA synchronous = NORMAL")
+        self.connection.execute("PRAGMA temp_store = MEMORY")
+        self.connection.execute("PRAGMA cache_size = -16384")
+        self.connection.execute("PRAGMA journal_size_limit = 67108864")
+        self._inode = self.path.stat().st_ino
 
     @contextmanager
-    def transaction(self) -> Iterator[sqlite3.Connection]:
-        """All or nothing; nested use joins the outer one. Raises DiskFull, StateCorrupt."""
-        with _translated(self.path):
-            if self.connection.in_transaction:
-                yield self.connection
-                return
-            self.connection.execute("BEGIN IMMEDIATE")
-            try:
-                yield self.connection
-            except BaseException:
-                self._roll_back()
-                raise
+    def transaction(self) -> Iterator[Connection]:
+        """All or nothing; nested use joins the outer one. Raises DiskFull, StateBusy, StateCorrupt, StateUnwritable."""
+        if self.connection.in_transaction:
+            yield self.connection
+            return
+        self.connection.execute("BEGIN IMMEDIATE")
+        try:
+            yield self.connection
             self.connection.execute("COMMIT")
+        except BaseException:
+            self._roll_back()
+            raise
 
     def _roll_back(self) -> None:
         # A full disk makes SQLite roll back by itself.
         if self.connection.in_transaction:
             self.connection.execute("ROLLBACK")
 
+    def check_place(self) -> None:
+        """Raises StateGone when the catalog's file is not the one that was opened: writes would reach nobody."""
+        try:
+            is_same = self.path.stat().st_ino == self._inode
+        except FileNotFoundError:
+            is_same = False
+        if not is_same:
+            raise StateGone(
+                f"{self.path} was deleted or replaced while ragd ran",
+                hint="put the state folder back, or restore a backup, and start again; without either a start "
+                "reads your documents anew",
+            )
+
     def close(self) -> None:
         """Closes the connection; the write-ahead log is folded into the catalog."""
         self.connection.close()
 
 
-def open_readonly(state: Path) -> sqlite3.Connection:
-    """A connection that cannot write, for one thread. Raises StateCorrupt, StateNewer or -Older, FileNotFoundError."""
+def open_readonly(state: Path) -> Connection:
+    """A connection that cannot write, for one thread.
+
+    Raises StateCorrupt, StateNewer or StateOlder, StateUnwritable, FileNotFoundError.
+    """
+    require_whole(state)
     path = state / CATALOG
     if not path.exists():
         raise FileNotFoundError(path)
-    with _translated(path):
-        # A read-only connection still needs the shared memory file beside the log, hence query_only, not mode=ro.
-        connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, cached_statements=256)
-        require_current(connection, str(path))
-        connection.execute("PRAGMA query_only = ON")
-        connection.execute("PRAGMA busy_timeout = 10000")
-        connection.execute("PRAGMA cache_size = -4096")
-        connection.execute("PRAGMA temp_store = MEMORY")
+    _refuse_emptied(path)
+    # A read-only connection still needs the shared memory file beside the log, hence query_only, not mode=ro.
+    connection = connect(path, cached_statements=256)
+    require_current(connection)
+    connection.execute("PRAGMA query_only = ON")
+    connection.execute("PRAGMA cache_size = -4096")
+    connection.execute("PRAGMA temp_store = MEMORY")
     return connection
 
 
-@contextmanager
-def _translated(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except sqlite3.DatabaseError as error:
-        raise _in_our_words(error, path) from error
+def _refuse_emptied(path: Path) -> None:
+    """SQLite would take a catalog of no bytes for a new one, and forget without a word all that was in it.
 
-
-def _in_our_words(error: sqlite3.DatabaseError, path: Path) -> RagdError | sqlite3.DatabaseError:
-    name = getattr(error, "sqlite_errorname", "")
-    if name.startswith(("SQLITE_FULL", "SQLITE_IOERR_WRITE", "SQLITE_IOERR_FSYNC", "SQLITE_IOERR_SHMSIZE")):
-        return DiskFull(
-            f"the disk of {path} is full; nothing was lost",
-            hint="make room; ragd goes on by itself",
-        )
-    if name.startswith(("SQLITE_CORRUPT", "SQLITE_NOTADB")):
-        return StateCorrupt(
-            f"{path} is damaged ({error})",
-            hint="move the state folder away and start again: ragd rebuilds it from your documents",
-        )
-    if name.startswith("SQLITE_CANTOPEN"):
-        return StateCorrupt(f"{path} cannot be opened", hint="check that the folder exists and may be written")
-    return error
+    A start that was killed in its first moment leaves one too; then there is no generation yet.
+    """
+    if path.exists() and not path.stat().st_size and (path.parent / "generations").exists():
+        raise damaged(path, "it is empty, and was not")

@@ -10,6 +10,7 @@ import typer
 
 from ragd.cli import config as config_command
 from ragd.cli import models, plugins, runs, service, triggers
+from ragd.cli.backup import backup, restore
 from ragd.cli.documents import documents
 from ragd.cli.edge import Edge
 from ragd.cli.failed import failed
@@ -29,7 +30,7 @@ from ragd.cli.version import print_version, version
 from ragd.cli.worker import worker
 
 COMMANDS = (run, search, feedback, status, documents, receipts, failed, retry, rescan, verify, train, spend)
-LAST_COMMANDS = (worker, version)
+LAST_COMMANDS = (backup, restore, worker, version)
 GROUPS = {
     "triggers": triggers,
     "runs": runs,

@@ -62,7 +62,6 @@ def run(config: Config, *, until_indexed: bool = False, progress: bool = True) -
     level = "warning" if is_watched_by_a_person and config.log.level == "info" else config.log.level
     log_to_stderr(level, config.log.format)
     with ExitStack() as stack:
-        config.state.mkdir(mode=0o700, parents=True, exist_ok=True)
         stack.enter_context(StateLock(config.state))
         daemon = Daemon(config, stack, level, says=progress)
         return daemon.serve(until_indexed=until_indexed)

@@ -10,10 +10,11 @@ from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 
-from ragd.domain.errors import StateLocked
+from ragd.domain.errors import DiskFull, StateGone, StateLocked, StateUnwritable
 
 _NAME = "lock"
 _POLL_S = 0.05
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 
 
 class StateLock:
@@ -35,10 +36,9 @@ class StateLock:
     ) -> StateLock:
         """Takes the lock, trying for `wait_s` seconds because a killed owner needs a moment to go.
 
-        Raises StateLocked with the owner's process id when another process keeps it.
+        Raises StateLocked with the owner's process id when another process keeps it, StateUnwritable, DiskFull.
         """
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        descriptor = self._opened()
         deadline = clock() + wait_s
         try:
             while not _try_lock(descriptor):
@@ -55,6 +55,35 @@ class StateLock:
             raise
         self._descriptor = descriptor
         return self
+
+    def check_place(self) -> None:
+        """Raises StateGone when the lock that is held lies in another folder than the one that has its name now."""
+        if self._descriptor is None:
+            return
+        held = os.fstat(self._descriptor)
+        try:
+            named = self.path.stat()
+        except OSError:
+            named = None
+        if named is None or (named.st_dev, named.st_ino) != (held.st_dev, held.st_ino):
+            raise StateGone(
+                f"the state folder {self.path.parent} was deleted, moved or replaced while ragd ran",
+                hint="put it back, or restore a backup, and start again; without either a start reads your documents "
+                "anew",
+            )
+
+    def _opened(self) -> int:
+        try:
+            self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            return os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            if error.errno in _NO_ROOM:
+                raise DiskFull(f"no room for {self.path}", hint="make room on that disk, then start again") from error
+            raise StateUnwritable(
+                f"the state folder {self.path.parent} cannot be written: {error.strerror}",
+                hint=f"make it writable for this user (`ls -ld {self.path.parent}`, `findmnt -T {self.path.parent}`), "
+                "or choose another with --state",
+            ) from error
 
     def release(self) -> None:
         """Gives the lock back; safe to call twice. The file stays: removing it would let two owners in."""

@@ -78,6 +78,33 @@ class StateCorrupt(RagdError):
     exit_code = 6
 
 
+class StateBusy(RagdError):
+    """Another process keeps the catalog locked; nothing was lost, work resumes when it lets go."""
+
+    exit_code = 12
+    http_status = 503
+
+
+class StateUnwritable(RagdError):
+    """The state folder cannot be written: it is read-only, or belongs to somebody else."""
+
+    exit_code = 6
+    http_status = 503
+
+
+class StateGone(RagdError):
+    """The state folder or its catalog was deleted, moved or replaced while the daemon ran."""
+
+    exit_code = 6
+
+
+class BackupInvalid(RagdError):
+    """A backup file is damaged, cut off, or no backup at all; nothing was changed."""
+
+    exit_code = 6
+    http_status = 400
+
+
 class GenerationCorrupt(RagdError):
     """A snapshot of the index fails its checksum or cannot be read; it can be rebuilt from the catalog."""
 

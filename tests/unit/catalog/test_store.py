@@ -14,7 +14,7 @@ from ragd.catalog.reader import CatalogReader
 from ragd.catalog.store import CATALOG, Store, open_readonly
 from ragd.catalog.vectors import Vectors
 from ragd.domain.documents import Extraction, Piece, Stat
-from ragd.domain.errors import DiskFull, StateCorrupt, StateNewer
+from ragd.domain.errors import DiskFull, StateCorrupt, StateNewer, StateUnwritable
 from ragd.domain.index import EmbeddingSpace
 from ragd.flow.ingest import Tables
 
@@ -44,7 +44,7 @@ def test_a_file_that_is_no_catalog_is_named_with_a_remedy(tmp_path: Path) -> Non
     (tmp_path / CATALOG).write_bytes(b"this is not a database, but long enough to look at" * 40)
     with pytest.raises(StateCorrupt, match=CATALOG) as caught:
         Store(tmp_path)
-    assert "rebuild" in caught.value.hint
+    assert f"restore FILE --force`; without one, `mv {tmp_path} {tmp_path}.damaged`" in caught.value.hint
 
 
 def test_a_failed_transaction_leaves_nothing_behind(tmp_path: Path) -> None:
@@ -83,7 +83,7 @@ def test_a_full_catalog_is_a_full_disk_in_our_words_and_loses_nothing(tmp_path: 
 def test_a_reader_cannot_write(tmp_path: Path) -> None:
     Store(tmp_path).close()
     connection = open_readonly(tmp_path)
-    with pytest.raises(sqlite3.OperationalError, match="readonly"):
+    with pytest.raises(StateUnwritable, match="readonly"):
         connection.execute("INSERT INTO facts VALUES ('a', 1)")
     connection.close()
 

@@ -71,6 +71,7 @@ class House:
     """The app with both workers' parts done by hand; `restart` is a kill."""
 
     def __init__(self, state: Path, **learn: object) -> None:
+        state.mkdir(exist_ok=True)
         self.state = state
         self.base = BASE
         self.learn = learn
