@@ -9,12 +9,11 @@ import time
 from collections.abc import Callable
 
 from ragd.config.events import get_log
+from ragd.daemon.broker_watch import BrokerWatch
 from ragd.daemon.progress import Count, Progress
 from ragd.daemon.sdnotify import Notifier
 from ragd.daemon.supervisor import Supervisor
 from ragd.domain.errors import BrokerUnavailable
-from ragd.jobs.broker import Broker
-from ragd.jobs.settings import WorkerSettings, publish, published
 
 _LOG = get_log("ragd.daemon")
 _ROUND_S = 0.25
@@ -30,31 +29,24 @@ class Crew:
     def __init__(
         self,
         supervisor: Supervisor,
-        broker: Broker,
+        broker_watch: BrokerWatch,
         tick: Callable[[], None],
-        settings: Callable[[], WorkerSettings],
-        state_id: str,
         notifier: Notifier,
         *,
         count: Callable[[], Count],
-        on_forgotten: Callable[[], object],
         progress: Progress | None,
         until_indexed: bool,
     ) -> None:
         self._supervisor = supervisor
-        self._broker = broker
+        self._broker_watch = broker_watch
         self._tick = tick
-        self._settings = settings
-        self._state_id = state_id
         self._notifier = notifier
         self._count = count
-        self._on_forgotten = on_forgotten
         self._progress = progress
         self._until_indexed = until_indexed
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="crew", daemon=True)
         self._due = {"tick": 0.0, "claim": 0.0, "watchdog": 0.0, "show": 0.0}
-        self._broker_identity = ""
         self._was_done = False
         self._is_indexed = progress is None and not until_indexed
 
@@ -79,8 +71,7 @@ class Crew:
         try:
             self._supervisor.step()
             if self._is_due("claim", _CLAIM_S):
-                self._broker.claim(self._state_id)
-                self._notice_another_broker()
+                self._broker_watch.step()
             if self._is_due("tick", _TICK_S):
                 self._tick()
         except BrokerUnavailable as error:
@@ -90,20 +81,6 @@ class Crew:
             _LOG.exception("round_broke")
         self._show()
         self._feed_watchdog()
-
-    def _notice_another_broker(self) -> None:
-        """A Redis that was restarted or emptied forgot what was seen: workers are told anew, folders walked again."""
-        identity, before = self._broker.identity(), self._broker_identity
-        known, settings = published(self._broker), self._settings()
-        if identity == before and known is not None:
-            if known[0] != settings:
-                publish(self._broker, settings)
-            return
-        publish(self._broker, settings)
-        self._broker_identity = identity
-        if before:
-            _LOG.warning("broker_forgot", what="jobs", action="rescan")
-            self._on_forgotten()
 
     def _show(self) -> None:
         if self._is_indexed or not self._is_due("show", _SHOW_S):

@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from ragd.app import App
+from ragd.daemon.broker_watch import BrokerWatch
 from ragd.daemon.handlers import IndexJobs
 from ragd.daemon.model_side import ModelSide
 from ragd.daemon.plans import Plans
@@ -28,6 +29,7 @@ class Health:
 
     app: App
     broker: Broker
+    broker_watch: BrokerWatch
     queues: Queues
     watcher: Watcher
     supervisor: Supervisor
@@ -83,6 +85,8 @@ class Health:
         except BrokerUnavailable as error:
             reasons.append(f"{error} ({error.hint})")
             return {"kind": kind, "url": self.broker.shown_url}, {}, []
+        # It may answer questions and yet take no jobs.
+        reasons += [said for said in (facts.problem, self.broker_watch.problem) if said]
         for worker in everyone:
             if worker.problem:
                 reasons.append(worker.problem if worker.queue == "index" else f"{worker.name}: {worker.problem}")

@@ -16,6 +16,7 @@ from ragd.config.events import get_log
 from ragd.config.logs import log_to_stderr
 from ragd.config.schema import Config, default_state
 from ragd.daemon.backend import DaemonBackend
+from ragd.daemon.broker_watch import BrokerWatch
 from ragd.daemon.crew import Crew
 from ragd.daemon.errands import Errands
 from ragd.daemon.handlers import IndexJobs
@@ -26,24 +27,22 @@ from ragd.daemon.progress import Count, Progress
 from ragd.daemon.sdnotify import Notifier
 from ragd.daemon.supervisor import Supervisor, worker_command, worker_counts, worker_environment
 from ragd.daemon.upkeep import Upkeep
+from ragd.daemon.watched import watcher_of
 from ragd.disk.lock import StateLock
 from ragd.domain.changes import Observation
 from ragd.domain.documents import display_path
 from ragd.domain.errors import BrokerUnavailable
 from ragd.jobs.broker import Broker
 from ragd.jobs.embedded import EmbeddedRedis
-from ragd.jobs.loop import run_worker
+from ragd.jobs.hold import Task
+from ragd.jobs.loop import WorkerOptions, run_worker
 from ragd.jobs.queue import Queues
 from ragd.jobs.reclaim import Reclaimer
+from ragd.jobs.repair import put_away
 from ragd.jobs.roll import workers
 from ragd.jobs.settings import TrainSettings, WorkerModel, WorkerSettings, publish
 from ragd.jobs.tasks import index_handlers
 from ragd.jobs.transfer import RunFiles
-from ragd.watch.ignore import IgnoreSettings
-from ragd.watch.rooted import WatchSettings
-from ragd.watch.roots import WatchedRoot
-from ragd.watch.settle import Timings
-from ragd.watch.watcher import Watcher
 from ragd.web.routes import create_app
 from ragd.web.server import Server
 
@@ -81,6 +80,7 @@ class Daemon:
         stack.callback(self.broker.close)
         self._state_id = hashlib.blake2b(os.fsencode(config.state.absolute()), digest_size=8).hexdigest()
         self.broker.check()
+        put_away(self.broker)
         self.broker.claim(self._state_id)
         stack.callback(self._release)
         self.broker.reset()
@@ -92,7 +92,7 @@ class Daemon:
         self.app = construct.build(config, model, self.queues, recheck=self._recheck)
         stack.callback(self.app.close)
         self.app.promotions.announce = self._announce
-        self.watcher = self._watcher()
+        self.watcher = watcher_of(config, self.app, self._emit)
         self.errands = Errands(self._queue_tick)
         self.upkeep = Upkeep(self.app, is_alive=self.queues.is_alive, embed_workers=self._embed_workers)
         self.plans = Plans()
@@ -114,9 +114,17 @@ class Daemon:
             server=self._redis,
             environment=environment,
         )
+        self.broker_watch = BrokerWatch(
+            self.broker,
+            self._state_id,
+            self._worker_settings,
+            self.watcher.rescan,
+            end_server=self._redis.stop if self._redis is not None else None,
+        )
         self.health = Health(
             self.app,
             self.broker,
+            self.broker_watch,
             self.queues,
             self.watcher,
             self.supervisor,
@@ -146,13 +154,10 @@ class Daemon:
         )
         crew = Crew(
             self.supervisor,
-            self.broker,
+            self.broker_watch,
             self._queue_tick,
-            self._worker_settings,
-            self._state_id,
             self._notifier,
             count=self._count,
-            on_forgotten=self.watcher.rescan,
             progress=progress,
             until_indexed=until_indexed,
         )
@@ -171,7 +176,7 @@ class Daemon:
             stack.callback(self._notifier.stopping)
             _LOG.info("started", pid=os.getpid(), state=self.config.state, index=self.app.restored)
             self._notifier.ready(f"indexing {len(self.app.roots)} folders")
-            run_worker("index", self.broker, index_handlers(self.jobs))
+            run_worker("index", self.broker, index_handlers(self.jobs), WorkerOptions(failed=self._given_up))
             self._say("stopping ...")
         _LOG.info("stopped")
         return 1 if self._is_broken else 0
@@ -214,33 +219,17 @@ class Daemon:
         except BrokerUnavailable as error:
             _LOG.warning("models_not_announced", reason=error)
 
-    def _watcher(self) -> Watcher:
-        config = self.config
-        by_path = {bytes(folder.absolute()): c for c in config.collections for folder in c.folders}
-        roots = [
-            WatchedRoot(
-                root_id,
-                path,
-                IgnoreSettings(
-                    by_path[path].include, by_path[path].exclude, state_folder=bytes(config.state.absolute())
-                ),
-            )
-            for root_id, path in self.app.roots.items()
-        ]
-        watch = config.watch
-        settings = WatchSettings(
-            max_file_bytes=config.read.max_file_mb * 1024 * 1024,
-            rescan_s=watch.rescan_s,
-            timings=Timings(watch.settle_s, watch.unclosed_s, watch.max_wait_s),
-        )
-        return Watcher(roots, settings, self.app.reader, self._emit)
-
     def _emit(self, root_id: int, observations: Sequence[Observation]) -> None:
         # One lane for all plans keeps them in the order they were seen; the wait keeps a scan from running ahead.
         while self.plans.waiting >= _PLANS_WAITING and not self._is_stopping.wait(_PLAN_WAIT_S):
             pass
         self.plans.sent()
         self.queues.plan(root_id, observations, is_fresh=True)
+
+    def _given_up(self, task: Task, error: Exception) -> None:
+        # A batch that gets no answer is sent again; a plan that nobody can read is only in the folders.
+        if task.name not in ("commit_text", "commit_vectors", "tick"):
+            self.watcher.rescan()
 
     def _recheck(self, root_id: int, path: bytes) -> None:
         self.watcher.rescan(os.path.join(self.app.roots[root_id], os.path.dirname(path)))

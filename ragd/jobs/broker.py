@@ -31,28 +31,48 @@ OLDEST: Final = (6, 2)
 OWNER_TTL_S: Final = 15.0
 
 # Take the key when it is free or already ours (a crashed daemon of the same state folder), else say whose it is.
-_CLAIM = """
+# What names no owner is nobody's claim.
+_OWNER = """
 local held = redis.call('GET', KEYS[1])
-if held and cjson.decode(held)['state'] ~= ARGV[1] then return held end
+local is_read, owner = pcall(cjson.decode, held or 'null')
+local state = is_read and type(owner) == 'table' and owner['state'] or nil
+"""
+_CLAIM = f"""{_OWNER}
+if type(state) == 'string' and state ~= ARGV[1] then return held end
 redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[3])
 return false
 """
-_RELEASE = """
-local held = redis.call('GET', KEYS[1])
-if held and cjson.decode(held)['state'] == ARGV[1] then return redis.call('DEL', KEYS[1]) end
+_RELEASE = f"""{_OWNER}
+if state == ARGV[1] then return redis.call('DEL', KEYS[1]) end
 return 0
 """
 
 
 @dataclass(frozen=True, slots=True)
 class BrokerFacts:
-    """What the server says of itself: version, memory in bytes, keys, and the round trip in milliseconds."""
+    """What the server says of itself: version, memory in bytes, keys, and the round trip in milliseconds.
+
+    `most_memory_bytes` is its `maxmemory` (0: no limit), `policy` its `maxmemory-policy`.
+    """
 
     url: str
     version: str
     memory_bytes: int
     keys: int
     ping_ms: float
+    most_memory_bytes: int = 0
+    policy: str = "noeviction"
+
+    @property
+    def problem(self) -> str:
+        """What is wrong with its settings, with the remedy; empty when nothing is."""
+        if not self.most_memory_bytes or self.policy == "noeviction":
+            return ""
+        return (
+            f"Redis at {self.url} throws keys away when its memory is full (maxmemory-policy {self.policy}), and jobs "
+            "with them; nothing is lost, but work is done twice (run `redis-cli CONFIG SET maxmemory-policy "
+            "noeviction`, and write it into redis.conf)"
+        )
 
 
 class Broker:
@@ -77,6 +97,7 @@ class Broker:
         try:
             return redis.Redis.from_url(
                 self.url,
+                encoding_errors="surrogateescape",  # ids that others wrote may be no text, and go back as they came
                 socket_timeout=timeout_s or self._timeout_s,
                 socket_connect_timeout=self._timeout_s,
                 retry=Retry(NoBackoff(), 0),
@@ -104,6 +125,12 @@ class Broker:
                 f"Redis at {self.shown_url} cannot write: the disk is full, or fails ({error})",
                 hint="make room on the disk that holds its data; ragd goes on by itself, and nothing is lost",
             )
+        if isinstance(error, redis.exceptions.OutOfMemoryError) or "maxmemory" in str(error):
+            return BrokerUnavailable(
+                f"Redis at {self.shown_url} takes no more jobs: its memory is full",
+                hint="raise its limit (`redis-cli CONFIG SET maxmemory 1gb`, and write it into redis.conf), or remove "
+                "what else fills it; ragd goes on by itself, and nothing is lost",
+            )
         # A missing password comes as the refusal of HELLO, a wrong one as an AuthenticationError.
         is_locked_out = isinstance(error, redis.exceptions.AuthenticationError) or "authenticat" in str(error)
         why = "the password is missing or wrong" if is_locked_out else str(error)
@@ -124,7 +151,15 @@ class Broker:
         version = str(info.get("redis_version", "0"))
         if parse_version(version) < OLDEST:
             raise self._too_old(f"is version {version}")
-        return BrokerFacts(self.shown_url, version, int(info.get("used_memory", 0)), keys, ping_ms)
+        return BrokerFacts(
+            url=self.shown_url,
+            version=version,
+            memory_bytes=int(info.get("used_memory", 0)),
+            keys=keys,
+            ping_ms=ping_ms,
+            most_memory_bytes=int(info.get("maxmemory", 0)),
+            policy=str(info.get("maxmemory_policy", "noeviction")),
+        )
 
     def identity(self) -> str:
         """The id of this run of the server: another one means that it was started anew and may have forgotten jobs."""
@@ -141,7 +176,7 @@ class Broker:
         with self.reached() as client:
             other = client.eval(_CLAIM, 1, OWNER_KEY, state_id, mine, str(int(ttl_s * 1000)))
         if isinstance(other, bytes):
-            owner = json.loads(other)
+            owner: dict[str, object] = json.loads(other)
             raise BrokerInUse(
                 f"Redis at {self.shown_url} is in use by another ragd daemon "
                 f"(process {owner.get('pid')} on {owner.get('host')})",
@@ -165,7 +200,7 @@ class Broker:
             bodies = _matching(client, IN_PREFIX) + _matching(client, OUT_PREFIX) + _matching(client, FILES_PREFIX)
             ids = [i for key in lists for i in cast("list[bytes]", client.lrange(key, 0, -1))]
             ids += [i for key in failed for i in cast("list[bytes]", client.zrange(key, 0, -1))]
-            jobs = [f"rq:job:{job_id.decode()}" for job_id in ids]
+            jobs = [f"rq:job:{job_id.decode('utf-8', 'surrogateescape')}" for job_id in ids]
             return _unlink(client, [*lists, *failed, *bodies, *jobs, SETTINGS_KEY, REVISION_KEY])
 
     def close(self) -> None:
@@ -181,6 +216,14 @@ class Broker:
     def _other_database(self) -> str:
         parts = urlsplit(self.shown_url)
         return f"{self.shown_url.partition('?')[0]}?db=1" if parts.scheme == "unix" else "redis://host:6379/1"
+
+
+def is_silence(error: BrokerUnavailable) -> bool:
+    """Whether Redis did not answer at all, in time or at its address; a refusal is an answer."""
+    cause = error.__cause__
+    return isinstance(cause, redis.exceptions.ConnectionError | redis.exceptions.TimeoutError) and not isinstance(
+        cause, redis.exceptions.BusyLoadingError | redis.exceptions.AuthenticationError
+    )
 
 
 def masked(url: str) -> str:
@@ -200,7 +243,7 @@ def parse_version(text: str) -> tuple[int, int]:
 
 def _matching(client: redis.Redis, prefix: str) -> list[str]:
     found = cast("Iterable[bytes]", client.scan_iter(f"{prefix}*", count=1000))
-    return [key.decode() for key in found]
+    return [key.decode("utf-8", "surrogateescape") for key in found]
 
 
 def _unlink(client: redis.Redis, keys: list[str]) -> int:

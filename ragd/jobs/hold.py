@@ -18,24 +18,31 @@ from ragd.jobs.queue import body_key
 WORKER_TTL_S: Final = 30
 UNREADABLE: Final = "(unreadable)"
 
-# One round trip: mark the popped job as started and hand over all that is needed to run it.
+# One round trip: mark the popped job as started and hand over all that is needed to run it. An id without a job, and
+# what somebody else wrote in a job's place, are let go of: they would block the queue for ever.
 _BEGIN: Final = """
-local hash = redis.call('HMGET', KEYS[1], 'data', 'status')
-if not hash[1] then redis.call('LREM', KEYS[2], 1, ARGV[1]) return false end
-local attempt = redis.call('HINCRBY', KEYS[1], 'attempts', 1)
+local hash = redis.pcall('HMGET', KEYS[1], 'data', 'status')
+if hash.err or not hash[1] then redis.call('LREM', KEYS[2], 1, ARGV[1]) return false end
+local attempt = redis.pcall('HINCRBY', KEYS[1], 'attempts', 1)
+if type(attempt) == 'table' then
+  attempt = 1
+  redis.call('HSET', KEYS[1], 'attempts', 1)
+end
 redis.call('HSET', KEYS[1], 'status', 'started', 'worker_name', ARGV[2])
-redis.call('HSET', KEYS[3], 'state', 'busy')
-redis.call('EXPIRE', KEYS[3], ARGV[3])
-return {hash[1], redis.call('GET', KEYS[4]), attempt, redis.call('GET', KEYS[5])}
+redis.pcall('HSET', KEYS[3], 'state', 'busy')
+redis.pcall('EXPIRE', KEYS[3], ARGV[3])
+local body = redis.pcall('GET', KEYS[4])
+if type(body) == 'table' then body = false end
+return {hash[1], body, attempt, redis.call('GET', KEYS[5])}
 """
 _GIVE_BACK: Final = f"""
 local function ahead(KEYS, ARGV)
 {PUSH_AHEAD}
 end
 if redis.call('LREM', KEYS[2], 1, ARGV[1]) == 0 then return 0 end
-if redis.call('EXISTS', KEYS[3]) == 0 then return 0 end
+if redis.call('TYPE', KEYS[3]).ok ~= 'hash' then return 0 end
 redis.call('HSET', KEYS[3], 'status', 'queued', 'worker_name', '')
-if ARGV[2] == '0' then redis.call('HINCRBY', KEYS[3], 'attempts', -1) end
+if ARGV[2] == '0' then redis.pcall('HINCRBY', KEYS[3], 'attempts', -1) end
 if ARGV[3] ~= '' then redis.call('SET', KEYS[4], ARGV[3], 'KEEPTTL') end
 if string.sub(ARGV[1], 1, 6) == 'fresh-' then redis.call('LPUSH', KEYS[1], ARGV[1]) else ahead(KEYS, ARGV) end
 return 1
@@ -95,7 +102,7 @@ class Hold:
                 raw = client.blmove(self._queue_key, self.key, wait_s, "LEFT", "RIGHT")
             if raw is None:
                 return None
-            taken = self._begun(raw.decode())
+            taken = self._begun(text_of(raw))
             if taken is not None:
                 return taken
 
@@ -133,7 +140,7 @@ class Hold:
         """Gives back everything still held, without counting it as an attempt; the oldest ends up first."""
         held = cast("list[bytes]", self._client.lrange(self.key, 0, -1))
         for job_id in reversed(held):
-            self.give_back(job_id.decode(), counts=False)
+            self.give_back(text_of(job_id), counts=False)
 
     def waiting_revision(self) -> bytes:
         """The revision of the published settings, b"" when there are none."""
@@ -147,6 +154,11 @@ class Hold:
         data, body, attempt, revision = found
         name, batch_id = named(data)
         return Taken(Task(name, job_id, batch_id, int(attempt), body or b""), revision or b"")
+
+
+def text_of(raw: bytes) -> str:
+    """An id as it is in Redis; bytes that are no text go back as they came."""
+    return raw.decode("utf-8", "surrogateescape")
 
 
 def named(data: bytes) -> tuple[str, str]:

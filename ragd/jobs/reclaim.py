@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Final, cast
 
+import redis
+
 from ragd.config.events import get_log
 from ragd.jobs.broker import HELD_PREFIX, Broker
-from ragd.jobs.hold import Hold, Task, named
+from ragd.jobs.hold import Hold, Task, named, text_of
 from ragd.jobs.pulse import WORKERS_KEY
 from ragd.jobs.queue import Queues, Trouble
 from ragd.jobs.roll import WORKER_PREFIX, silent_workers, strike_off, worker_name
@@ -35,11 +37,11 @@ class Reclaimer:
             hold = Hold(client, queue, name)
             held = cast("list[bytes]", client.lrange(f"{HELD_PREFIX}{name}", 0, -1))
             for raw in reversed(held):
-                job_id = raw.decode()
-                data, attempts = cast("list[bytes | None]", client.hmget(f"rq:job:{job_id}", ["data", "attempts"]))
+                job_id = text_of(raw)
+                data, deaths = _known(client, job_id)
                 # A run goes on from its checkpoint, and counts by itself how often it was started in vain.
-                if queue != "train" and data is not None and int(attempts or 0) >= self._most_deaths:
-                    self._give_up(hold, queue, _task(job_id, data, int(attempts or 0)))
+                if queue != "train" and data is not None and deaths >= self._most_deaths:
+                    self._give_up(hold, queue, _task(job_id, data, deaths))
                 else:
                     hold.give_back(job_id, counts=True)
         strike_off(self._broker, queue, name)
@@ -52,7 +54,7 @@ class Reclaimer:
         name = worker_name(queue, pid)
         with self._broker.reached() as client:
             members = cast("set[bytes]", client.smembers(f"{WORKERS_KEY}:{queue}"))
-        names = [member.decode().removeprefix(WORKER_PREFIX) for member in members]
+        names = [text_of(member).removeprefix(WORKER_PREFIX) for member in members]
         return sum(self.worker_died(queue, found) for found in names if found.startswith(name))
 
     def step(self, alive: Collection[str] = ()) -> int:
@@ -68,6 +70,15 @@ class Reclaimer:
         _LOG.error("batch_lost", queue=queue, batch=task.batch_id, deaths=task.attempt)
         self._queues.trouble(Trouble(queue, task.batch_id, reason, "", is_lost=True))
         hold.fail(task, reason)
+
+
+def _known(client: redis.Redis, job_id: str) -> tuple[bytes | None, int]:
+    """A job's data and how many workers began it; None and 0 for what is no job of ragd's."""
+    try:
+        data, attempts = cast("list[bytes | None]", client.hmget(f"rq:job:{job_id}", ["data", "attempts"]))
+        return data, int(attempts or 0)
+    except (redis.exceptions.ResponseError, ValueError):
+        return None, 0
 
 
 def _task(job_id: str, data: bytes, attempts: int) -> Task:

@@ -33,10 +33,11 @@ def workers(broker: Broker) -> tuple[WorkerFacts, ...]:
         names = sorted(cast("set[bytes]", client.smembers(WORKERS_KEY)))
         with client.pipeline(transaction=False) as pipe:
             for name in names:
-                pipe.hgetall(name.decode())
-            hashes = cast("list[dict[bytes, bytes]]", pipe.execute())
-    found = [_facts(name.decode(), values) for name, values in zip(names, hashes, strict=True) if b"queues" in values]
-    return tuple(sorted(found, key=lambda facts: (facts.queue, facts.name)))
+                pipe.hgetall(name)
+            # Names that somebody else put there lead to nothing, or to what is no registration.
+            hashes = cast("list[dict[bytes, bytes] | Exception]", pipe.execute(raise_on_error=False))
+    read = [_facts(_text(name), values) for name, values in zip(names, hashes, strict=True) if isinstance(values, dict)]
+    return tuple(sorted((facts for facts in read if facts is not None), key=lambda facts: (facts.queue, facts.name)))
 
 
 def worker_name(queue: str, pid: int) -> str:
@@ -48,7 +49,7 @@ def silent_workers(broker: Broker) -> tuple[tuple[str, str], ...]:
     """Workers (queue, name) that are registered for a queue but whose heartbeat has stopped."""
     with broker.reached() as client:
         registered = [
-            (queue, key.decode())
+            (queue, key.decode("utf-8", "surrogateescape"))
             for queue in QUEUE_NAMES
             for key in cast("set[bytes]", client.smembers(f"{WORKERS_KEY}:{queue}"))
         ]
@@ -70,16 +71,24 @@ def strike_off(broker: Broker, queue: str, name: str) -> None:
         pipe.execute()
 
 
-def _facts(key: str, values: dict[bytes, bytes]) -> WorkerFacts:
-    text = {name.decode(): value.decode("utf-8", "replace") for name, value in values.items()}
-    return WorkerFacts(
-        name=key.removeprefix(WORKER_PREFIX),
-        queue=text["queues"],
-        host=text.get("hostname", ""),
-        pid=int(text.get("pid", "0")),
-        is_busy=text.get("state") == "busy",
-        since=text.get("birth", ""),
-        done=int(text.get("successful_job_count", "0")),
-        failed=int(text.get("failed_job_count", "0")),
-        problem=text.get("problem", ""),
-    )
+def _facts(key: str, values: dict[bytes, bytes]) -> WorkerFacts | None:
+    """A registration as a worker writes it; None for another."""
+    text = {_text(name): _text(value) for name, value in values.items()}
+    try:
+        return WorkerFacts(
+            name=key.removeprefix(WORKER_PREFIX),
+            queue=text["queues"],
+            host=text.get("hostname", ""),
+            pid=int(text.get("pid", "0")),
+            is_busy=text.get("state") == "busy",
+            since=text.get("birth", ""),
+            done=int(text.get("successful_job_count", "0")),
+            failed=int(text.get("failed_job_count", "0")),
+            problem=text.get("problem", ""),
+        )
+    except (KeyError, ValueError):
+        return None
+
+
+def _text(raw: bytes) -> str:
+    return raw.decode("utf-8", "replace")
