@@ -43,11 +43,12 @@ class BrokerWatch:
 
     def step(self) -> None:
         """A look at Redis. Raises BrokerUnavailable, which `problem` then tells with its remedy."""
+        begun = self._clock()
         try:
             self._look()
         except BrokerUnavailable as error:
             self.problem = f"{error} ({error.hint})" if error.hint else str(error)
-            self._end_if_hung(error)
+            self._end_if_hung(error, begun)
             raise
         self.problem, self._silent_since = "", None
 
@@ -77,13 +78,13 @@ class BrokerWatch:
             return None
         return found[0] if found is not None else None
 
-    def _end_if_hung(self, error: BrokerUnavailable) -> None:
+    def _end_if_hung(self, error: BrokerUnavailable, begun: float) -> None:
         if self._end_server is None or not is_silence(error):
             self._silent_since = None
             return
-        now = self._clock()
-        since, self._silent_since = self._silent_since, now if self._silent_since is None else self._silent_since
-        if since is not None and now - since >= HUNG_S:
-            _LOG.warning("redis_hung", silent_s=round(now - since, 1), action="restart")
+        self._silent_since = begun if self._silent_since is None else self._silent_since
+        silent_s = self._clock() - self._silent_since
+        if silent_s >= HUNG_S:
+            _LOG.warning("redis_hung", silent_s=round(silent_s, 1), action="restart")
             self._silent_since = None
             self._end_server()

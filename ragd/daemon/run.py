@@ -9,6 +9,7 @@ import sys
 import threading
 from collections.abc import Sequence
 from contextlib import ExitStack
+from functools import partial
 
 from ragd import __version__
 from ragd import app as construct
@@ -119,7 +120,7 @@ class Daemon:
             self._state_id,
             self._worker_settings,
             self.watcher.rescan,
-            end_server=self._redis.stop if self._redis is not None else None,
+            end_server=partial(self._redis.stop, timeout_s=0.5) if self._redis is not None else None,
         )
         self.health = Health(
             self.app,

@@ -40,6 +40,8 @@ class Reclaims(Protocol):
 
     def process_died(self, queue: str, pid: int) -> int: ...
 
+    def beats(self) -> Mapping[tuple[str, int], bytes]: ...
+
     def step(self, alive: Sequence[str] = ()) -> int: ...
 
 
@@ -47,12 +49,15 @@ class Reclaims(Protocol):
 class Patience:
     """How fast what dies is started again: `first_s`, doubled each time up to `most_s`, all seconds.
 
-    A child that lived for `healthy_s` starts anew with `first_s`.
+    A child that lived for `healthy_s` starts anew with `first_s`. A worker that gave no sign of life for `hung_s`, or
+    did not get as far as its first one in `starting_s`, hangs: it is ended and replaced.
     """
 
     first_s: float = 0.1
     most_s: float = 30.0
     healthy_s: float = 60.0
+    hung_s: float = 25.0
+    starting_s: float = 300.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +83,9 @@ class _Child:
     pause_s: float = 0.0
     deaths: int = 0
     last_end: str = ""
+    beat: bytes | None = None
+    beat_at: float = 0.0
+    verdict: str = ""
     unclaimed: list[int] = field(default_factory=list)
 
 
@@ -174,7 +182,7 @@ class Supervisor:
             return
         child.process = None
         child.unclaimed.append(process.pid)
-        self._plan_restart(child, _ending(process.returncode))
+        self._plan_restart(child, child.verdict or _ending(process.returncode))
 
     def _plan_restart(self, child: _Child, why: str) -> None:
         now = self._clock()
@@ -197,9 +205,27 @@ class Supervisor:
                     child.unclaimed.pop(0)
             if self._clock() >= self._remote_at:
                 self._remote_at = self._clock() + _REMOTE_EVERY_S
+                self._end_hung(self._reclaims.beats())
                 self._reclaims.step()
         except BrokerUnavailable as error:
+            for child in self._children:  # nobody can give a sign of life now
+                child.beat_at = self._clock()
             _LOG.info("reclaim_waits", reason=error)
+
+    def _end_hung(self, beats: Mapping[tuple[str, int], bytes]) -> None:
+        """Ends workers whose sign of life stands still, by this process's own clock: no jump of time matters."""
+        now = self._clock()
+        for child in self._children:
+            if not _runs(child.process) or child.process is None:
+                continue
+            beat = beats.get((child.kind, child.process.pid))
+            if beat != child.beat and beat != b"":
+                child.beat, child.beat_at = beat, now
+            silent_s = now - child.beat_at
+            if silent_s >= (self._patience.starting_s if beat is None else self._patience.hung_s):
+                child.verdict = f"it gave no sign of life for {silent_s:.0f} s and was ended"
+                _LOG.warning("worker_hung", kind=child.kind, pid=child.process.pid, silent_s=round(silent_s, 1))
+                child.process.kill()
 
     def _start(self, child: _Child) -> None:
         child.process = subprocess.Popen(
@@ -208,7 +234,8 @@ class Supervisor:
             env=None if self._environment is None else dict(self._environment),
             start_new_session=True,  # a Ctrl-C in the terminal is for the daemon, which stops them in order
         )
-        child.started_at = self._clock()
+        child.started_at = child.beat_at = self._clock()
+        child.beat, child.verdict = None, ""
         _LOG.info("worker_launched", kind=child.kind, pid=child.process.pid)
 
     def _facts(self, child: _Child, now: float) -> ChildFacts:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from typing import Final, cast
 
 import redis
@@ -12,7 +12,7 @@ from ragd.jobs.broker import HELD_PREFIX, Broker
 from ragd.jobs.hold import Hold, Task, named, text_of
 from ragd.jobs.pulse import WORKERS_KEY
 from ragd.jobs.queue import Queues, Trouble
-from ragd.jobs.roll import WORKER_PREFIX, silent_workers, strike_off, worker_name
+from ragd.jobs.roll import WORKER_PREFIX, beats, silent_workers, strike_off, worker_name
 
 MOST_DEATHS: Final = 2
 _LOG = get_log("ragd.jobs")
@@ -56,6 +56,10 @@ class Reclaimer:
             members = cast("set[bytes]", client.smembers(f"{WORKERS_KEY}:{queue}"))
         names = [text_of(member).removeprefix(WORKER_PREFIX) for member in members]
         return sum(self.worker_died(queue, found) for found in names if found.startswith(name))
+
+    def beats(self) -> Mapping[tuple[str, int], bytes]:
+        """The last signs of life of this machine's workers, by queue and process id; see `jobs.roll.beats`."""
+        return beats(self._broker)
 
     def step(self, alive: Collection[str] = ()) -> int:
         """Reclaims from workers whose heartbeat stopped, on any machine; returns how many jobs.

@@ -52,6 +52,7 @@ def silent_workers(broker: Broker) -> tuple[tuple[str, str], ...]:
             (queue, key.decode("utf-8", "surrogateescape"))
             for queue in QUEUE_NAMES
             for key in cast("set[bytes]", client.smembers(f"{WORKERS_KEY}:{queue}"))
+            if key.startswith(WORKER_PREFIX.encode())
         ]
         with client.pipeline(transaction=False) as pipe:
             for _, key in registered:
@@ -59,6 +60,27 @@ def silent_workers(broker: Broker) -> tuple[tuple[str, str], ...]:
             there = cast("list[int]", pipe.execute())
     silent = [pair for pair, is_there in zip(registered, there, strict=True) if not is_there]
     return tuple((queue, key.removeprefix(WORKER_PREFIX)) for queue, key in silent)
+
+
+def beats(broker: Broker) -> dict[tuple[str, int], bytes]:
+    """What the workers of this machine last wrote as a sign of life, by queue and process id: it changes as they live.
+
+    Empty for one that is registered and fell silent long ago. Raises BrokerUnavailable.
+    """
+    host = socket.gethostname()
+    with broker.reached() as client:
+        keys = sorted(cast("set[bytes]", client.smembers(WORKERS_KEY)))
+        with client.pipeline(transaction=False) as pipe:
+            for key in keys:
+                pipe.hget(key, "last_heartbeat")
+            told = cast("list[bytes | Exception | None]", pipe.execute(raise_on_error=False))
+    found: dict[tuple[str, int], bytes] = {}
+    for key, beat in zip(keys, told, strict=True):
+        place, _, rest = _text(key).removeprefix(WORKER_PREFIX).rpartition("-")[0].rpartition("-")
+        queue, _, where = place.partition("-")
+        if where == host and rest.isdecimal():
+            found[queue, int(rest)] = found.get((queue, int(rest)), b"") + (beat if isinstance(beat, bytes) else b"")
+    return found
 
 
 def strike_off(broker: Broker, queue: str, name: str) -> None:

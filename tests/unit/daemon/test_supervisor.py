@@ -39,12 +39,18 @@ class Taken:
     died: list[tuple[str, int]] = field(default_factory=list)
     rounds: int = 0
     is_away: bool = False
+    told: dict[tuple[str, int], bytes] = field(default_factory=dict)
 
     def process_died(self, queue: str, pid: int) -> int:
         if self.is_away:
             raise BrokerUnavailable("away")
         self.died.append((queue, pid))
         return 1
+
+    def beats(self) -> Mapping[tuple[str, int], bytes]:
+        if self.is_away:
+            raise BrokerUnavailable("away")
+        return self.told
 
     def step(self, alive: Sequence[str] = ()) -> int:
         self.rounds += 1
@@ -180,6 +186,52 @@ def test_workers_elsewhere_are_looked_after_every_few_seconds(build: Build, cloc
     supervisor.step()
     supervisor.step()
     assert taken.rounds == 1
+
+
+def test_a_worker_that_gives_no_sign_of_life_is_ended_and_replaced(build: Build, clock: Clock, taken: Taken) -> None:
+    supervisor = build(patience=Patience(first_s=0.0))
+    supervisor.step()
+    pid = supervisor.status()[0].pid
+    assert pid is not None
+    for beat in (b"1", b"2", b"2", b"2", b"2"):
+        taken.told = {("extract", pid): beat}
+        clock.now += 6
+        supervisor.step()
+    assert supervisor.status()[0].pid == pid
+    taken.told = {("extract", pid): b""}  # its registration expired meanwhile: still no sign of life
+    clock.now += 6
+    supervisor.step()
+    clock.now += 6
+    supervisor.step()
+    os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
+    supervisor.step()
+    assert taken.died == [("extract", pid)]
+    facts = supervisor.status()[0]
+    assert (facts.state, facts.deaths) == ("running", 1)
+    assert facts.last_end == "it gave no sign of life for 30 s and was ended"
+
+
+def test_silence_does_not_count_while_redis_is_away_or_a_worker_begins(
+    build: Build, clock: Clock, taken: Taken
+) -> None:
+    supervisor = build()
+    supervisor.step()
+    pid = supervisor.status()[0].pid
+    assert pid is not None
+    for is_away, told in ((False, b"1"), (True, b"1"), (True, b"1"), (False, b"1")):
+        taken.is_away, taken.told = is_away, {("extract", pid): told}
+        clock.now += 20
+        supervisor.step()
+    taken.told = {}  # it left the register, to come back with other settings
+    for _ in range(10):
+        clock.now += 20
+        supervisor.step()
+    assert supervisor.status()[0].pid == pid
+    clock.now += 200
+    supervisor.step()
+    os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
+    supervisor.step()
+    assert "no sign of life" in supervisor.status()[0].last_end
 
 
 def test_a_dead_redis_is_started_again_before_anything_else(build: Build, clock: Clock) -> None:

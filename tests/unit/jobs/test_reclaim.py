@@ -85,6 +85,38 @@ def test_a_worker_that_comes_back_late_ends_nothing_twice(broker: Broker, queues
     assert waiting(broker) == [b"bulk-a"]
 
 
+def test_signs_of_life_are_known_by_queue_and_process(broker: Broker, queues: Queues) -> None:
+    told = iter((b"one", b"two"))
+    name = worker_name("extract", 12) + "x"
+    facts = {"queues": "extract"}
+    pulse = Pulse(
+        broker.connect(),
+        f"rq:worker:{name}",
+        "extract",
+        lambda: facts | {"last_heartbeat": next(told).decode()},
+        ttl_s=30,
+    )
+    reclaimer = Reclaimer(broker, queues)
+    seen = []
+    for _ in range(2):
+        pulse.beat()
+        seen.append(dict(reclaimer.beats()))
+    broker.connection.delete(f"rq:worker:{name}")
+    assert [*seen, reclaimer.beats()] == [{("extract", 12): beat} for beat in (b"one", b"two", b"")]
+
+
+def test_what_others_wrote_into_the_register_is_passed_over(broker: Broker, queues: Queues) -> None:
+    at_work(broker, worker_name("extract", 12) + "x", jobs=0)
+    broker.connection.sadd(WORKERS_KEY, b"\xff\xfe", "rq:worker:list", "rq:worker:odd")
+    broker.connection.sadd(f"{WORKERS_KEY}:extract", b"\xff\xfe", "rq:worker:extract-h-1-z")
+    broker.connection.rpush("rq:worker:list", "x")
+    broker.connection.hset("rq:worker:odd", mapping={"queues": "extract", "pid": "many"})
+    assert [worker.pid for worker in workers(broker)] == [1]
+    assert Reclaimer(broker, queues).step() == 0
+    assert [name for _, name in silent_workers(broker)] == []
+    assert [pid for _, pid in Reclaimer(broker, queues).beats()] == [12]
+
+
 def test_registering_tells_who_works_where(broker: Broker, queues: Queues) -> None:
     queues.extract(batch("a"))
     at_work(broker, f"extract-h-{os.getpid()}-1")
