@@ -26,9 +26,10 @@ from ragd.daemon.model_side import ModelSide
 from ragd.daemon.plans import Plans
 from ragd.daemon.progress import Count, Progress
 from ragd.daemon.sdnotify import Notifier
-from ragd.daemon.supervisor import Supervisor, worker_command, worker_counts, worker_environment
+from ragd.daemon.supervisor import Supervisor
 from ragd.daemon.upkeep import Upkeep
 from ragd.daemon.watched import watcher_of
+from ragd.daemon.workers import worker_command, worker_counts, worker_environment
 from ragd.disk.lock import StateLock
 from ragd.domain.changes import Observation
 from ragd.domain.documents import display_path

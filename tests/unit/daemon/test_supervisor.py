@@ -11,7 +11,8 @@ from typing import Protocol
 import pytest
 
 from ragd.config.schema import Config
-from ragd.daemon.supervisor import Patience, Supervisor, worker_command, worker_counts
+from ragd.daemon.supervisor import Patience, Supervisor
+from ragd.daemon.workers import worker_command, worker_counts
 from ragd.domain.errors import BrokerUnavailable
 
 SLEEP = (sys.executable, "-I", "-S", "-c", "import time; time.sleep(60)")
