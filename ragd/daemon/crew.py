@@ -10,6 +10,7 @@ from collections.abc import Callable
 
 from ragd.config.events import get_log
 from ragd.daemon.broker_watch import BrokerWatch
+from ragd.daemon.heartbeat import Heartbeat
 from ragd.daemon.progress import Count, Progress
 from ragd.daemon.sdnotify import Notifier
 from ragd.daemon.supervisor import Supervisor
@@ -32,6 +33,7 @@ class Crew:
         broker_watch: BrokerWatch,
         tick: Callable[[], None],
         notifier: Notifier,
+        heartbeat: Heartbeat,
         *,
         count: Callable[[], Count],
         progress: Progress | None,
@@ -41,6 +43,7 @@ class Crew:
         self._broker_watch = broker_watch
         self._tick = tick
         self._notifier = notifier
+        self._heartbeat = heartbeat
         self._count = count
         self._progress = progress
         self._until_indexed = until_indexed
@@ -76,6 +79,7 @@ class Crew:
                 self._tick()
         except BrokerUnavailable as error:
             _LOG.debug("round_waits", reason=error)
+            self._heartbeat.excuse()  # ticks reach the main thread through Redis: one that is away tells nothing of it
         except Exception:  # noqa: BLE001
             # An edge: a bug in one round must not leave the children without their keeper.
             _LOG.exception("round_broke")
@@ -97,7 +101,8 @@ class Crew:
 
     def _feed_watchdog(self) -> None:
         limit_s = self._notifier.watchdog_s
-        if limit_s is not None and self._supervisor.is_healthy and self._is_due("watchdog", limit_s / 3):
+        is_well = self._supervisor.is_healthy and self._heartbeat.is_beating
+        if limit_s is not None and is_well and self._is_due("watchdog", limit_s / 3):
             self._notifier.alive()
 
     def _is_due(self, what: str, every_s: float) -> bool:

@@ -14,16 +14,19 @@ T = TypeVar("T")
 
 
 class Errands:
-    """A queue of calls; `wake` makes the main thread come and `run` them."""
+    """A queue of calls; `wake` makes the main thread come and `run` them.
 
-    def __init__(self, wake: Callable[[], None]) -> None:
-        self._wake = wake
-        self._waiting: queue.SimpleQueue[tuple[Callable[[], Any], Future[Any]]] = queue.SimpleQueue()
+    `begins` is told, before each call, how many seconds whoever asked is ready to wait for it.
+    """
+
+    def __init__(self, wake: Callable[[], None], begins: Callable[[float], None] = lambda _: None) -> None:
+        self._wake, self._begins = wake, begins
+        self._waiting: queue.SimpleQueue[tuple[Callable[[], Any], Future[Any], float]] = queue.SimpleQueue()
 
     def ask(self, call: Callable[[], T], timeout_s: float = 30.0) -> T:
         """The result of `call`, made by the main thread. Raises what it raises, TimedOut, or BrokerUnavailable."""
         answer: Future[T] = Future()
-        self._waiting.put((call, answer))
+        self._waiting.put((call, answer, timeout_s))
         self._wake()
         try:
             return answer.result(timeout_s)
@@ -38,12 +41,13 @@ class Errands:
         count = 0
         while True:
             try:
-                call, answer = self._waiting.get_nowait()
+                call, answer, timeout_s = self._waiting.get_nowait()
             except queue.Empty:
                 return count
             if not answer.set_running_or_notify_cancel():
                 continue
             count += 1
+            self._begins(timeout_s)
             try:
                 answer.set_result(call())
             except Exception as error:  # noqa: BLE001 - handed to the thread that asked

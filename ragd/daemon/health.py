@@ -8,6 +8,7 @@ from typing import Any
 from ragd.app import App
 from ragd.daemon.broker_watch import BrokerWatch
 from ragd.daemon.handlers import IndexJobs
+from ragd.daemon.heartbeat import Heartbeat
 from ragd.daemon.model_side import ModelSide
 from ragd.daemon.plans import Plans
 from ragd.daemon.supervisor import Supervisor
@@ -38,6 +39,7 @@ class Health:
     plans: Plans
     is_redis_ours: bool
     model_side: ModelSide
+    heartbeat: Heartbeat
     missing: tuple[str, ...] = ()
 
     def facts(self) -> dict[str, Any]:
@@ -46,6 +48,8 @@ class Health:
         reasons = [*self.missing, *self._root_reasons(roots), *self.upkeep.reasons, *self.model_side.reasons]
         if self.jobs.encoder_problem:
             reasons.append(f"nothing is embedded: {self.jobs.encoder_problem}")
+        if not self.heartbeat.is_beating:
+            reasons.append(f"the committing thread has not moved for {self.heartbeat.silent_s:.0f} s (restart ragd)")
         redis, queues, crew = self._broker_facts(reasons)
         for child in self.supervisor.status():
             if child.state == "waiting" and child.deaths:

@@ -22,6 +22,7 @@ from ragd.daemon.crew import Crew
 from ragd.daemon.errands import Errands
 from ragd.daemon.handlers import IndexJobs
 from ragd.daemon.health import Health, platform_lacks
+from ragd.daemon.heartbeat import Heartbeat
 from ragd.daemon.model_side import ModelSide
 from ragd.daemon.plans import Plans
 from ragd.daemon.progress import Count, Progress
@@ -51,6 +52,7 @@ from ragd.web.server import Server
 _LOG = get_log("ragd.daemon")
 _PLANS_WAITING = 4
 _PLAN_WAIT_S = 0.005
+_HUNG_S, _LEAST_HUNG_S = 60.0, 6.0  # silence of the main thread, which is asked every two seconds
 
 
 def run(config: Config, *, until_indexed: bool = False, progress: bool = True) -> int:
@@ -77,6 +79,7 @@ class Daemon:
         self._is_stopping = threading.Event()
         self._is_broken = False
         self._notifier = Notifier()
+        self.heartbeat = Heartbeat(max(self._notifier.watchdog_s or _HUNG_S, _LEAST_HUNG_S))
         self._redis = None if config.redis.url else self._embedded(stack)
         self.broker = Broker(self._redis.url if self._redis is not None else config.redis.url)
         stack.callback(self.broker.close)
@@ -91,11 +94,11 @@ class Daemon:
         self._say(f"opening the model{' (preparing it takes half a minute, once)' if is_new else ''} ...")
         model = construct.open_model(config)
         self._say("opening the index ...")
-        self.app = construct.build(config, model, self.queues, recheck=self._recheck)
+        self.app = construct.build(config, model, self.queues, recheck=self._recheck, progress=self._opening)
         stack.callback(self.app.close)
         self.app.promotions.announce = self._announce
         self.watcher = watcher_of(config, self.app, self._emit)
-        self.errands = Errands(self._queue_tick)
+        self.errands = Errands(self._queue_tick, self.heartbeat.beat)
         self.upkeep = Upkeep(self.app, is_alive=self.queues.is_alive, embed_workers=self._embed_workers)
         self.plans = Plans()
         environment = worker_environment(config, self.broker.url, log_level)
@@ -135,6 +138,7 @@ class Daemon:
             self.plans,
             self._redis is not None,
             self.model_side,
+            self.heartbeat,
             (*platform_lacks(sys.platform), *model.lacks),
         )
 
@@ -159,6 +163,7 @@ class Daemon:
             self.broker_watch,
             self._queue_tick,
             self._notifier,
+            self.heartbeat,
             count=self._count,
             progress=progress,
             until_indexed=until_indexed,
@@ -177,8 +182,10 @@ class Daemon:
             stack.callback(self._is_stopping.set)
             stack.callback(self._notifier.stopping)
             _LOG.info("started", pid=os.getpid(), state=self.config.state, index=self.app.restored)
+            self.heartbeat.beat()
             self._notifier.ready(f"indexing {len(self.app.roots)} folders")
-            run_worker("index", self.broker, index_handlers(self.jobs), WorkerOptions(failed=self._given_up))
+            handlers = self.heartbeat.through(index_handlers(self.jobs))
+            run_worker("index", self.broker, handlers, WorkerOptions(failed=self._given_up))
             self._say("stopping ...")
         _LOG.info("stopped")
         return 1 if self._is_broken else 0
@@ -191,6 +198,9 @@ class Daemon:
             self._is_broken = True
             _LOG.exception("watcher_broke")
             os.kill(os.getpid(), signal.SIGTERM)
+
+    def _opening(self, done: int, total: int) -> None:
+        self._notifier.starting(f"building the index: {done:,} of {total:,} chunks")
 
     def _tick(self) -> None:
         self.plans.tick_done()

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 import socket
+import time
 from collections.abc import Mapping
 
 
 class Notifier:
-    """Sends READY, STOPPING, WATCHDOG and STATUS; does nothing when no service manager listens.
+    """Sends READY, RELOADING, STOPPING, WATCHDOG and STATUS; does nothing when no service manager listens.
 
     https://www.freedesktop.org/software/systemd/man/latest/sd_notify.html
     """
@@ -27,6 +28,14 @@ class Notifier:
     def ready(self, status: str = "") -> bool:
         """The daemon serves from now on."""
         return self._send("READY=1", f"STATUS={status}")
+
+    def starting(self, status: str, *, more_s: float = 120.0) -> bool:
+        """The start takes its time, and goes on: it may take `more_s` seconds from now."""
+        return self._send(f"STATUS={status}", f"EXTEND_TIMEOUT_USEC={int(more_s * 1e6)}")
+
+    def reloading(self) -> bool:
+        """The configuration is being read again; `ready` says that it was."""
+        return self._send("RELOADING=1", f"MONOTONIC_USEC={time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000}")
 
     def stopping(self) -> bool:
         """The daemon is on its way out."""

@@ -7,12 +7,17 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from tests.ops.stopped import stopped_thread
+
 PATIENCE_S = 90.0
+WATCHDOG_S = 2.0
+HANG_S = 6.0  # a main thread that is silent for longer hangs, whatever the watchdog's time
 
 
 @pytest.fixture
@@ -31,7 +36,8 @@ def daemon(manager: socket.socket, tmp_path: Path, models: Path) -> Iterator[sub
     (documents / "note.md").write_text("# A note\n\nSomething to find.\n")
     (state / "models").symlink_to(models.absolute())
     given = {name: value for name, value in os.environ.items() if not name.startswith("RAGD_")}
-    given |= {"NOTIFY_SOCKET": manager.getsockname(), "WATCHDOG_USEC": "3000000", "RAGD_STATE": str(state)}
+    watchdog_us = str(int(WATCHDOG_S * 1e6))
+    given |= {"NOTIFY_SOCKET": manager.getsockname(), "WATCHDOG_USEC": watchdog_us, "RAGD_STATE": str(state)}
     with (tmp_path / "log").open("wb") as log:
         process = subprocess.Popen(
             [sys.executable, "-m", "ragd", "run", "--quiet", str(documents)], env=given, stdout=log, stderr=log
@@ -48,10 +54,28 @@ def hear(manager: socket.socket, line: str) -> None:
         pass
 
 
-def test_the_service_manager_hears_of_the_start_the_life_and_the_end(
+def heard_within(manager: socket.socket, seconds: float) -> list[str]:
+    """Every line that comes in this time."""
+    until, lines = time.monotonic() + seconds, []
+    while (left := until - time.monotonic()) > 0:
+        manager.settimeout(left)
+        try:
+            lines += manager.recv(4096).decode().splitlines()
+        except TimeoutError:
+            break
+    manager.settimeout(PATIENCE_S)
+    return lines
+
+
+@pytest.mark.slow
+def test_the_service_manager_hears_of_the_start_the_life_a_hang_and_the_end(
     manager: socket.socket, daemon: subprocess.Popen[bytes], tmp_path: Path
 ) -> None:
     hear(manager, "READY=1")
+    hear(manager, "WATCHDOG=1")
+    with stopped_thread(daemon.pid):  # the main thread alone: every other one goes on
+        heard_within(manager, HANG_S + 0.5)
+        assert "WATCHDOG=1" not in heard_within(manager, 1.5 * WATCHDOG_S)
     hear(manager, "WATCHDOG=1")
     daemon.send_signal(signal.SIGTERM)
     hear(manager, "STOPPING=1")

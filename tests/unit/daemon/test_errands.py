@@ -21,6 +21,16 @@ def test_the_thread_that_runs_errands_makes_the_call_and_the_asker_gets_the_resu
         assert asked.result(5) == threading.get_ident()
 
 
+def test_who_runs_errands_is_told_how_long_each_may_take() -> None:
+    told: list[float] = []
+    errands = Errands(lambda: None, told.append)
+    with ThreadPoolExecutor(1) as pool:
+        asked = pool.submit(errands.ask, lambda: list(told), timeout_s=300)
+        while not errands.run():
+            pass
+        assert asked.result(5) == [300]
+
+
 def test_an_error_reaches_the_asker_and_not_the_main_thread() -> None:
     woken = threading.Event()
     errands = Errands(woken.set)

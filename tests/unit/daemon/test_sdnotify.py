@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import os
 import socket
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from uuid import uuid4
@@ -40,6 +41,20 @@ def test_every_message_reaches_the_service_manager(listener: tuple[socket.socket
     assert notifier.stopping()
     messages = [channel.recv(1000) for _ in range(4)]
     assert messages == [b"READY=1\nSTATUS=serving 3 folders", b"WATCHDOG=1", b"STATUS=two lines", b"STOPPING=1"]
+
+
+def test_a_long_start_asks_for_more_time_and_a_reload_says_when_it_began(
+    listener: tuple[socket.socket, str],
+) -> None:
+    channel, address = listener
+    notifier = Notifier({"NOTIFY_SOCKET": address})
+    assert notifier.starting("building the index", more_s=2)
+    assert channel.recv(1000) == b"STATUS=building the index\nEXTEND_TIMEOUT_USEC=2000000"
+    before_us = time.monotonic_ns() // 1000
+    assert notifier.reloading()
+    first, second = channel.recv(1000).decode().splitlines()
+    assert first == "RELOADING=1"
+    assert before_us <= int(second.removeprefix("MONOTONIC_USEC=")) <= time.monotonic_ns() // 1000
 
 
 def test_without_a_service_manager_nothing_is_sent() -> None:

@@ -1,0 +1,32 @@
+"""Stops one thread of another process for a while, as a deadlock would; the other threads go on."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+
+_SEIZE, _INTERRUPT, _DETACH = 0x4206, 0x4207, 17
+
+
+@contextmanager
+def stopped_thread(thread_id: int) -> Iterator[None]:
+    """The thread (a process's id names its main one) does not run within the block. Skips where that is not allowed."""
+    if sys.platform != "linux":
+        pytest.skip("threads are stopped by ptrace, which is Linux's")
+    libc = ctypes.CDLL(None, use_errno=True)
+    call = libc.ptrace
+    call.argtypes = [ctypes.c_long, ctypes.c_long, ctypes.c_void_p, ctypes.c_void_p]
+    call.restype = ctypes.c_long
+    if call(_SEIZE, thread_id, None, None) != 0:
+        pytest.skip(f"ptrace is not allowed here: {os.strerror(ctypes.get_errno())}")
+    assert call(_INTERRUPT, thread_id, None, None) == 0
+    os.waitpid(thread_id, getattr(os, "__WALL", 0x40000000))
+    try:
+        yield
+    finally:
+        call(_DETACH, thread_id, None, None)
