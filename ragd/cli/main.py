@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from ragd.cli import config as config_command
-from ragd.cli import models, plugins, runs, service, triggers
+from ragd.cli import models, plugins, runs, service, token, triggers
 from ragd.cli.backup import backup, restore
 from ragd.cli.documents import documents
 from ragd.cli.edge import Edge
@@ -36,6 +36,7 @@ GROUPS = {
     "runs": runs,
     "models": models,
     "plugins": plugins,
+    "token": token,
     "config": config_command,
     "service": service,
 }

@@ -27,6 +27,14 @@ def moment(text: str, now: float, flag: str) -> float:
         ) from error
 
 
+def span(text: str, flag: str) -> float:
+    """Seconds of a span of time such as `90d` or `12h`, more than none. Raises BadRequest naming the flag."""
+    found = _AGO.fullmatch(text.strip().lower())
+    if found is None or not float(found[1]):
+        raise BadRequest(f"{flag}: {text!r} is not a span of time", hint="give one such as 45m, 12h, 90d or 8w")
+    return float(found[1]) * _UNITS_S[found[2]]
+
+
 def ago(at: float, now: float) -> str:
     """How long ago a moment was, in one unit."""
     return f"{duration(now - at)} ago" if now - at >= 1 else "just now"

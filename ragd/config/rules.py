@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from urllib.parse import urlsplit
 
+_HOST = re.compile(r"[a-z0-9]([a-z0-9._-]{0,252}[a-z0-9])?|\[[0-9a-f:.]{2,45}\]")
 _HOUR = re.compile(r"(?:[01]\d|2[0-3]):[0-5]\d")
 
 
@@ -42,27 +43,27 @@ def redis_address(value: str) -> str:
     return value
 
 
-def loopback_address(value: str) -> str:
-    """`host:port` where the host is this machine's loopback, or nothing."""
+def tcp_address(value: str) -> str:
+    """`address:port` of this machine, by number or `localhost`, or nothing: what a name leads to may change."""
     if not value:
         return value
     host, colon, port = value.rpartition(":")
     if not colon or not port.isascii() or not port.isdigit() or not 0 <= int(port) <= 65535:
         raise ValueError("an address and a port, for example 127.0.0.1:8377")
-    if not _is_loopback(host.removeprefix("[").removesuffix("]")):
-        raise ValueError(
-            "a loopback address such as 127.0.0.1:8377; others need tokens, which come with a later version"
-        )
+    if host != "localhost":
+        try:
+            ipaddress.ip_address(host.removeprefix("[").removesuffix("]"))
+        except ValueError:
+            raise ValueError("an address by number and a port, for example 127.0.0.1:8377 or 0.0.0.0:8377") from None
     return value
 
 
-def _is_loopback(host: str) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
+def host_names(values: tuple[str, ...]) -> tuple[str, ...]:
+    """Names or addresses as a Host header gives them, made small; no port, no pattern."""
+    for value in values:
+        if not _HOST.fullmatch(value.lower()):
+            raise ValueError('names without a port or a pattern, for example ["ragd.example.org"]')
+    return tuple(value.lower() for value in values)
 
 
 def encoder_settings(encoder: str, model: str, precision: str, url: str) -> None:

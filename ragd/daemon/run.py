@@ -11,7 +11,6 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from functools import partial
 
-from ragd import __version__
 from ragd import app as construct
 from ragd.config.events import get_log
 from ragd.config.logs import log_to_stderr
@@ -19,6 +18,7 @@ from ragd.config.schema import Config, default_state
 from ragd.daemon.backend import DaemonBackend
 from ragd.daemon.broker_watch import BrokerWatch
 from ragd.daemon.crew import Crew
+from ragd.daemon.door import http_server
 from ragd.daemon.errands import Errands
 from ragd.daemon.handlers import IndexJobs
 from ragd.daemon.health import Health, platform_lacks
@@ -46,8 +46,7 @@ from ragd.jobs.roll import workers
 from ragd.jobs.settings import TrainSettings, WorkerModel, WorkerSettings, publish
 from ragd.jobs.tasks import index_handlers
 from ragd.jobs.transfer import RunFiles
-from ragd.web.routes import create_app
-from ragd.web.server import Server
+from ragd.web.door import check_tokens, door_of
 
 _LOG = get_log("ragd.daemon")
 _PLANS_WAITING = 4
@@ -58,12 +57,13 @@ _HUNG_S, _LEAST_HUNG_S = 60.0, 6.0  # silence of the main thread, which is asked
 def run(config: Config, *, until_indexed: bool = False, progress: bool = True) -> int:
     """Runs until SIGTERM or SIGINT, or until everything is searchable; returns the exit status.
 
-    Call it from the main thread. Raises StateLocked, StateNewer, StateCorrupt, BrokerUnavailable,
+    Call it from the main thread. Raises ConfigInvalid, StateLocked, StateNewer, StateCorrupt, BrokerUnavailable,
     ModelUnavailable, ModelMismatch, PathInvalid or DiskFull when it cannot start.
     """
     is_watched_by_a_person = progress and sys.stderr.isatty()
     level = "warning" if is_watched_by_a_person and config.log.level == "info" else config.log.level
     log_to_stderr(level, config.log.format)
+    check_tokens(door_of(config.http), config.state)
     with ExitStack() as stack:
         stack.enter_context(StateLock(config.state))
         daemon = Daemon(config, stack, level, says=progress)
@@ -153,11 +153,7 @@ class Daemon:
             rescan=self.watcher.rescan,
             is_planned=self._is_planned,
         )
-        server = Server(
-            create_app(backend, __version__, default_limit=self.config.search.limit),
-            self.config.socket_path,
-            self.config.http.tcp,
-        )
+        server = http_server(self.config, backend)
         crew = Crew(
             self.supervisor,
             self.broker_watch,

@@ -182,6 +182,30 @@ class Busy(RagdError):
     exit_code = 12
     http_status = 503
 
+    def __init__(self, message: str, *, hint: str = "", retry_after_s: float = 1.0) -> None:
+        super().__init__(message, hint=hint)
+        self.retry_after_s = retry_after_s
+
+
+class RateLimited(Busy):
+    """One client asks more often than it may; the same request succeeds after a while."""
+
+    http_status = 429
+
+
+class Unauthorized(RagdError):
+    """A token is needed and none was sent, or it is not known, has expired or was revoked."""
+
+    exit_code = 18
+    http_status = 401
+
+
+class Forbidden(RagdError):
+    """The token's role does not reach so far, or the request comes under a name or from a page that is not served."""
+
+    exit_code = 19
+    http_status = 403
+
 
 class Differs(RagdError):
     """A verification found that the index is not equal to the catalog."""

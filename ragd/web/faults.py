@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse
+from starlette.types import Scope
 
 from ragd.config.events import get_log
-from ragd.domain.errors import BadRequest, RagdError
+from ragd.domain.errors import BadRequest, Busy, RagdError, Unauthorized
 
 _LOG = get_log("ragd.web")
-_CODES = {403: "forbidden", 404: "not_found", 405: "method_not_allowed", 413: "too_large"}
+_CODES = {404: "not_found", 405: "method_not_allowed", 408: "timed_out", 413: "too_large"}
+_AGAIN_AFTER_S = 5
 
 
 def fault(
@@ -32,10 +35,31 @@ def install(app: FastAPI) -> None:
     app.exception_handler(Exception)(_bug)
 
 
+def told(error: RagdError | HTTPException, scope: Scope, headers: Mapping[str, str] | None = None) -> JSONResponse:
+    """The answer that says an error, with what its status asks for in headers."""
+    if isinstance(error, RagdError):
+        wanted = {**_headers(error), **(headers or {})}
+        return fault(error.http_status, error.code, str(error), error.hint, wanted)
+    status, message, hint = error.status_code, error.detail, ""
+    if status in (404, 405):
+        message = f"{scope['method']} {scope['path']} is not served"
+        hint = "see /v1/openapi.json for what is"
+    code = _CODES.get(status, "bad_request" if status < 500 else "internal")
+    return fault(status, code, message, hint, {**(error.headers or {}), **(headers or {})})
+
+
+def _headers(error: RagdError) -> dict[str, str]:
+    if isinstance(error, Unauthorized):
+        return {"www-authenticate": 'Bearer realm="ragd"'}
+    if error.http_status not in (429, 503):
+        return {}
+    return {"retry-after": str(math.ceil(error.retry_after_s) if isinstance(error, Busy) else _AGAIN_AFTER_S)}
+
+
 async def _known(request: Request, error: RagdError) -> JSONResponse:
     if error.http_status >= 500:
         _LOG.warning("request_failed", path=request.url.path, code=error.code, message=error)
-    return fault(error.http_status, error.code, str(error), error.hint)
+    return told(error, request.scope)
 
 
 async def _invalid(request: Request, error: RequestValidationError) -> JSONResponse:
@@ -45,12 +69,7 @@ async def _invalid(request: Request, error: RequestValidationError) -> JSONRespo
 
 
 async def _http(request: Request, error: HTTPException) -> JSONResponse:
-    message, hint = error.detail, ""
-    if error.status_code in (404, 405):
-        message = f"{request.method} {request.url.path} is not served"
-        hint = "see /v1/openapi.json for what is"
-    code = _CODES.get(error.status_code, "bad_request" if error.status_code < 500 else "internal")
-    return fault(error.status_code, code, message, hint, error.headers)
+    return told(error, request.scope)
 
 
 async def _bug(request: Request, error: Exception) -> JSONResponse:

@@ -3,7 +3,7 @@
 # Annotations are evaluated here, not kept as text, as in web.routes.
 from typing import Annotated
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Query, Request
 
 from ragd.web.backend import Backend, Json
 from ragd.web.learning_schema import (
@@ -30,6 +30,7 @@ from ragd.web.learning_schema import (
     TriggerAnswer,
     TriggersAnswer,
 )
+from ragd.web.roles import permit
 
 
 def routers(backend: Backend) -> tuple[APIRouter, ...]:
@@ -56,8 +57,9 @@ def _triggers(backend: Backend) -> APIRouter:
         return backend.learning.trigger(trainer)
 
     @router.post("/train", response_model=RunStarted)
-    def train(asked: TrainBody) -> Json:
+    def train(asked: TrainBody, request: Request) -> Json:
         """Starts a run by hand; it waits for the budget like any other."""
+        permit(request, asked)
         return backend.learning.train(asked.trainer, on=asked.on, cause=asked.by)
 
     return router

@@ -2,6 +2,7 @@
 
 # Annotations are evaluated here, not kept as text: FastAPI must see the dependency a closure names.
 import time
+from collections.abc import Callable
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, FastAPI, Query, Request
@@ -11,8 +12,10 @@ from ragd.domain.search import Query as Search
 from ragd.search.filters import parse_filters
 from ragd.web import faults
 from ragd.web.backend import Backend, Json
+from ragd.web.door import Door
 from ragd.web.guard import Guard
 from ragd.web.learning import routers
+from ragd.web.roles import permit
 from ragd.web.schema import (
     DocumentsAnswer,
     DocumentsParams,
@@ -29,11 +32,22 @@ from ragd.web.schema import (
     VerifyAnswer,
     VerifyBody,
 )
+from ragd.web.tokens import Token
 from ragd.web.waiting import Waiting
 
 
-def create_app(backend: Backend, version: str, *, default_limit: int = 10) -> FastAPI:
-    """The HTTP application over one daemon; `default_limit` is the number of hits when a search does not say."""
+def create_app(
+    backend: Backend,
+    version: str,
+    *,
+    default_limit: int = 10,
+    door: Door | None = None,
+    check: Callable[[str], Token | None] | None = None,
+) -> FastAPI:
+    """The HTTP application over one daemon; `default_limit` is the number of hits when a search does not say.
+
+    `check` knows the token of a secret; without it every token is refused.
+    """
     app = _Application(
         title="ragd",
         summary="Search folders that are indexed as they change.",
@@ -48,7 +62,7 @@ def create_app(backend: Backend, version: str, *, default_limit: int = 10) -> Fa
         responses={"4XX": {"model": ErrorAnswer}, "5XX": {"model": ErrorAnswer}},
     )
     faults.install(app)
-    app.add_middleware(Guard)
+    app.add_middleware(Guard, door=door or Door(), check=check or _knows_none)
     app.include_router(_search(backend, default_limit), prefix="/v1")
     app.include_router(_reading(backend), prefix="/v1")
     app.include_router(_acting(backend), prefix="/v1")
@@ -69,6 +83,10 @@ class _Application(FastAPI):
                 document["components"]["schemas"].pop(name, None)
             self.openapi_schema = document
         return self.openapi_schema
+
+
+def _knows_none(_: str) -> None:
+    return None
 
 
 def _operation(route: APIRoute) -> str:
@@ -134,14 +152,16 @@ def _acting(backend: Backend) -> APIRouter:
         return {"retried": backend.retry(asked.paths)}
 
     @router.post("/rescan", response_model=RescanAnswer)
-    def rescan(asked: RescanBody) -> Json:
+    def rescan(asked: RescanBody, request: Request) -> Json:
         """Starts a scan; its findings become receipts."""
+        permit(request, asked)
         backend.rescan(asked.folder, asked.delete_missing)
         return {"started": True}
 
     @router.post("/verify", response_model=VerifyAnswer)
-    def verify(asked: VerifyBody) -> Json:
+    def verify(asked: VerifyBody, request: Request) -> Json:
         """Compares catalog and index, and makes them equal when asked."""
+        permit(request, asked)
         return backend.verify(asked.repair)
 
     return router

@@ -12,23 +12,23 @@ from pathlib import Path
 import uvicorn
 from starlette.types import ASGIApp
 
+from ragd.web.door import Limits
 from ragd.web.listen import tcp_listener, unix_listener
+from ragd.web.wire import Wire, WireConfig
 
-# A query of 8192 characters is at most 98 kB once percent-encoded, more than h11's own limit.
-_MAX_HEAD_BYTES = 128 * 1024
 _DATE_S = 1.0
 
 
 class Server:
-    """HTTP on a Unix socket and, when `tcp` is not empty, on a loopback address; in a thread of its own.
+    """HTTP on a Unix socket and, when `tcp` is not empty, on that address; in a thread of its own.
 
     It takes no signals and writes no access log. One start and one stop each.
     """
 
-    def __init__(self, app: ASGIApp, socket: Path, tcp: str = "") -> None:
+    def __init__(self, app: ASGIApp, socket: Path, tcp: str = "", limits: Limits | None = None) -> None:
         self._path = socket
         self._tcp = tcp
-        self._uvicorn = _Uvicorn(_config(app))
+        self._uvicorn = _Uvicorn(_config(app, limits or Limits()))
         self._thread: threading.Thread | None = None
         self._inode: int | None = None
         self.tcp_port: int | None = None
@@ -108,19 +108,21 @@ class _Uvicorn(uvicorn.Server):
                 await asyncio.wait_for(self._told.wait(), _DATE_S)
 
 
-def _config(app: ASGIApp) -> uvicorn.Config:
-    return uvicorn.Config(
+def _config(app: ASGIApp, limits: Limits) -> uvicorn.Config:
+    config = WireConfig(
         app,
         loop="asyncio",
-        http="h11",
+        http=Wire,
         ws="none",
         lifespan="off",
         interface="asgi3",
         log_config=None,
-        log_level="warning",
+        log_level="error",  # what strangers send is not worth a line
         access_log=False,
         proxy_headers=False,
         server_header=False,
-        h11_max_incomplete_event_size=_MAX_HEAD_BYTES,
+        h11_max_incomplete_event_size=limits.head_bytes,
         timeout_keep_alive=60,
     )
+    config.limits = limits
+    return config
