@@ -12,13 +12,17 @@ Schema = dict[str, Any]
 _HTTP = """\
 # HTTP interface
 
-The daemon answers on a Unix socket (`ragd.sock` in the state folder, for its owner only) and, with `http.tcp`, on a
-loopback address. Try it: `curl --unix-socket STATE/ragd.sock 'http://localhost/v1/search?q=words'`. Answers are JSON;
+The daemon answers on a Unix socket (`ragd.sock` in the state folder, for its owner only) and, with `http.tcp`, on an
+address. Try it: `curl --unix-socket STATE/ragd.sock 'http://localhost/v1/search?q=words'`. Answers are JSON;
 times are Unix seconds. An error has the shape `{"error": {"code", "message", "hint"}}` with the code and the HTTP
 status of [errors](errors.md). `/v1/openapi.json` is the same in a form for programs.
 
-Besides the codes of that page an answer may carry `forbidden` (403), `method_not_allowed` (405), `too_large` (413) and,
-for a bug, `internal` (500)."""
+Besides the codes of that page an answer may carry `method_not_allowed` (405), `timed_out` (408, a request that did not
+arrive in time), `too_large` (413 or 431) and, for a bug, `internal` (500). 429 and 503 come with `Retry-After`.
+
+Beyond loopback, and with `http.require_token` on loopback too, a request needs a token of `ragd token add`, sent as
+`Authorization: Bearer TOKEN`. Its role must be at least the one that stands below the address; a token that is sent
+counts on the socket as well. How to: [reach ragd from elsewhere](../howto/reach-ragd-from-elsewhere.md)."""
 
 
 def http() -> str:
@@ -26,7 +30,7 @@ def http() -> str:
     document = openapi()
     lines = [_HTTP]
     for path, method, operation in routes(document):
-        lines += ["", f"## `{method} {path}`", "", *_operation(operation, document)]
+        lines += ["", f"## `{method} {path}`", "", _role(method, path), "", *_operation(operation, document)]
     lines += ["", "## Shapes", "", "What answers are made of besides the above."]
     for name, schema in _inner_shapes(document):
         lines += ["", f"### {name}", "", *_described(schema)]
@@ -49,6 +53,17 @@ def routes(document: Schema) -> Iterator[tuple[str, str, Schema]]:
     for path, operations in document["paths"].items():
         for method, operation in operations.items():
             yield path, method.upper(), operation
+
+
+def _role(method: str, path: str) -> str:
+    from ragd.web.roles import ADMIN_FIELDS, ROLES
+
+    roles = {address.replace(":path}", "}"): role for address, role in ROLES.items()}
+    role = roles[f"{method} {path}"]
+    if role is None:
+        return "Role: none, anybody may ask."
+    fields = ", ".join(f"`{field}`" for field in sorted(ADMIN_FIELDS.get(f"{method} {path}", ())))
+    return f"Role: {role}; {fields} only for admin." if fields else f"Role: {role}."
 
 
 def _operation(operation: Schema, document: Schema) -> list[str]:

@@ -21,7 +21,7 @@ RedisUrl = Annotated[
     typer.Option("--redis-url", metavar="URL", help="A Redis server; without one a private one is started."),
 ]
 Tcp = Annotated[
-    str | None, typer.Option("--tcp", metavar="ADDRESS", help="Answer on this loopback address too: 127.0.0.1:8377.")
+    str | None, typer.Option("--tcp", metavar="ADDRESS", help="Answer on this address too: 127.0.0.1:8377.")
 ]
 EmbedWorkers = Annotated[
     int | None, typer.Option("--embed-workers", metavar="N", min=0, max=256, help="Processes that run the encoder.")

@@ -10,7 +10,7 @@ import typer
 from ragd.cli.options import AsJson, ConfigFile, StateFolder
 from ragd.cli.session import configuration, screen, show_json
 from ragd.cli.terminal import one_line, table
-from ragd.cli.when import duration, span
+from ragd.cli.when import span
 from ragd.web.tokens import Role, Token, TokenFile
 
 if TYPE_CHECKING:
@@ -93,8 +93,7 @@ def _shown(token: Token) -> dict[str, object]:
 def _ends(token: Token) -> str:
     if token.expires_at is None:
         return "until it is revoked"
-    left_s = token.expires_at - time.time()
-    return f"for {duration(left_s)}" if left_s > 0 else "expired"
+    return f"{'until' if token.is_valid(time.time()) else 'expired on'} {_day(token.expires_at)}"
 
 
 def _day(at: float) -> str:

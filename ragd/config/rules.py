@@ -62,7 +62,7 @@ def host_names(values: tuple[str, ...]) -> tuple[str, ...]:
     """Names or addresses as a Host header gives them, made small; no port, no pattern."""
     for value in values:
         if not _HOST.fullmatch(value.lower()):
-            raise ValueError('names without a port or a pattern, for example ["ragd.example.org"]')
+            raise ValueError('names without a port or a pattern, for example ["search.example.org"]')
     return tuple(value.lower() for value in values)
 
 

@@ -7,7 +7,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from ragd.config.schema import Http
+from ragd.config.http import Http
 from ragd.domain.errors import ConfigInvalid
 from ragd.web.tokens import TokenBook
 

@@ -15,7 +15,7 @@ from ragd.config.events import get_log
 from ragd.domain.errors import BadRequest, Busy, RagdError, Unauthorized
 
 _LOG = get_log("ragd.web")
-_CODES = {404: "not_found", 405: "method_not_allowed", 408: "timed_out", 413: "too_large"}
+_CODES = {404: "not_found", 405: "method_not_allowed", 408: "timed_out", 413: "too_large", 505: "bad_request"}
 _AGAIN_AFTER_S = 5
 
 

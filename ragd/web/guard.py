@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import time
 from collections.abc import Callable
 from urllib.parse import urlsplit
@@ -12,6 +11,7 @@ from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from ragd.config.events import get_log
 from ragd.domain.errors import Forbidden, RagdError, RateLimited, TimedOut, Unauthorized
 from ragd.web.door import LOOPBACK_NAMES, Door
 from ragd.web.faults import told
@@ -19,7 +19,7 @@ from ragd.web.rates import Rates, client_of
 from ragd.web.roles import Table
 from ragd.web.tokens import Role, Token
 
-_log = logging.getLogger("ragd.web")
+_LOG = get_log("ragd.web")
 _TOLD_PER_S, _TOLD_AT_ONCE = 0.2, 10
 _HOW_TO_COME_IN = "send `Authorization: Bearer TOKEN`; `ragd token add` makes one"
 _CLOSE = {"connection": "close"}
@@ -64,6 +64,8 @@ class Guard:
 
     def _admitted(self, headers: Headers, scope: Scope) -> Role | None:
         """The role of the caller, None for a stranger at an address that is open to all; raises what keeps it out."""
+        if scope.get("http_version", "1.1") not in ("1.0", "1.1"):
+            raise HTTPException(505, "only HTTP/1.1 is spoken")
         is_tcp = _is_tcp(scope)
         if is_tcp:
             self._check_names(headers, scope)
@@ -128,7 +130,7 @@ class Guard:
 
     def _note_refusal(self, client: str) -> None:
         if not self._refusals_told.take(client, self._clock()):
-            _log.warning("token_refused client=%s", client or "socket")
+            _LOG.warning("token_refused", client=client or "socket")
 
     async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Hands the request on and answers in its place when it takes too long."""

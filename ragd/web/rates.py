@@ -34,11 +34,6 @@ class Rates:
             self._buckets.popitem(last=False)
         return 0.0
 
-    def wait_s(self, client: str, now: float) -> float:
-        """Seconds until a request of this client is taken, without counting one."""
-        left = self._level(client, now) if self._per_s else 1.0
-        return 0.0 if left >= 1 else (1 - left) / self._per_s
-
     def __len__(self) -> int:
         return len(self._buckets)
 

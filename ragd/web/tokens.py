@@ -10,7 +10,6 @@ import fcntl
 import hashlib
 import hmac
 import json
-import logging
 import os
 import re
 import secrets
@@ -21,6 +20,7 @@ from dataclasses import asdict, dataclass
 from enum import StrEnum
 from pathlib import Path
 
+from ragd.config.events import get_log
 from ragd.disk.atomic import write_atomic
 from ragd.domain.errors import BadRequest, NotFound, PathInvalid, StateCorrupt
 
@@ -31,7 +31,7 @@ _SHAPE = re.compile(PREFIX + r"[A-Za-z0-9_-]{43}")
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 _FORMAT = 1
 _OTHERS_WRITE = stat.S_IWGRP | stat.S_IWOTH
-_log = logging.getLogger("ragd.web")
+_LOG = get_log("ragd.web")
 
 
 class Role(StrEnum):
@@ -172,7 +172,7 @@ class TokenBook:
             except StateCorrupt as error:
                 # Closed, not open: what cannot be trusted lets nobody in.
                 self._tokens = ()
-                _log.error("tokens_unusable reason=%s", error)
+                _LOG.error("tokens_unusable", reason=error)
         return self._tokens
 
 

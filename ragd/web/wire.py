@@ -112,6 +112,9 @@ class Wire(H11Protocol):
     def _end(self, status: int, code: str, message: str, retry_after_s: int = 0) -> None:
         """Answers once and closes; what still comes is thrown away for a moment, or the answer would be lost by it."""
         self._is_ending = True
+        if self.cycle is not None and not self.cycle.response_complete:
+            self.cycle.disconnected = True  # what the application still says has no place any more
+            self.cycle.message_event.set()
         self._head_came()
         self._unset_keepalive_if_required()
         body = json.dumps({"error": {"code": code, "message": message, "hint": ""}}).encode()

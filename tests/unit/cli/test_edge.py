@@ -35,7 +35,7 @@ def test_help_imports_nothing_heavy() -> None:
 def test_help_names_every_command(ragd: Any) -> None:
     names = [
         *("run", "search", "feedback", "status", "documents", "receipts", "failed", "retry", "rescan", "verify"),
-        *("train", "spend", "worker", "version", "triggers", "runs", "models", "plugins", "config"),
+        *("train", "spend", "worker", "version", "triggers", "runs", "models", "plugins", "token", "config"),
     ]
     listed = [line.split()[0] for line in ragd("--help").stdout.partition("Commands:")[2].splitlines() if line.strip()]
     assert listed == [name for name in listed if name in names]

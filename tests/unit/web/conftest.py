@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,8 +14,10 @@ import pytest
 
 from ragd.domain.errors import EncoderFailed, GateRefused, NotFound, TimedOut
 from ragd.domain.search import Query
+from ragd.web.door import Door, Limits
 from ragd.web.routes import create_app
 from ragd.web.server import Server
+from ragd.web.tokens import Role, TokenBook, TokenFile
 
 HIT: dict[str, object] = {
     "chunk_id": 7,
@@ -251,6 +254,39 @@ def tcp(served: Served, shelf: Shelf) -> Iterator[httpx.Client]:
 def socket_path() -> Iterator[Path]:
     with TemporaryDirectory(prefix="ragd") as folder:
         yield Path(folder) / "ragd.sock"
+
+
+@dataclass(frozen=True, slots=True)
+class Guarded:
+    """A server whose rules are those of a door beyond loopback, and the secret of a token of each role."""
+
+    address: str
+    secrets: Mapping[Role, str]
+    tokens: TokenFile
+    socket: Path
+
+
+@pytest.fixture(scope="module")
+def guarded() -> Iterator[Guarded]:
+    """It listens on loopback, as tests must; its rules believe otherwise."""
+    with TemporaryDirectory(prefix="ragd") as folder:
+        tokens = TokenFile(Path(folder))
+        secrets = {role: tokens.add(role.value, role, now=0.0)[0] for role in Role}
+        door = Door("192.0.2.1:8377", frozenset({"ragd.example"}), limits=Limits(requests_per_s=0.0))
+        check = TokenBook(Path(folder), time.time).check
+        shelf, path = Shelf(), Path(folder) / "ragd.sock"
+        shelf.done.set()
+        running = Server(create_app(shelf, "9.9", door=door, check=check), path, "127.0.0.1:0", door.limits)
+        running.start()
+        yield Guarded(f"http://127.0.0.1:{running.tcp_port}", secrets, tokens, path)
+        running.stop(2.0)
+
+
+@pytest.fixture
+def stranger(guarded: Guarded) -> Iterator[httpx.Client]:
+    """A client of the guarded server that has no token."""
+    with httpx.Client(base_url=guarded.address, timeout=10, trust_env=False) as made:
+        yield made
 
 
 @pytest.fixture

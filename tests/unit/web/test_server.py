@@ -89,10 +89,8 @@ def test_a_missing_folder_is_named(shelf: Any, socket_path: Path) -> None:
         Server(create_app(shelf, "9"), socket_path.parent / "none" / "s").start()
 
 
-@pytest.mark.parametrize(
-    "address", ["0.0.0.0:0", "192.168.1.4:80", "example.org:80", "127.0.0.1", "127.0.0.1:99999", ":80"]
-)
-def test_an_address_that_is_not_loopback_is_refused_and_no_socket_stays(
+@pytest.mark.parametrize("address", ["192.0.2.4:80", "example.org:80", "127.0.0.1", "127.0.0.1:99999", ":80"])
+def test_an_address_that_is_not_of_this_machine_is_refused_and_no_socket_stays(
     shelf: Any, socket_path: Path, address: str
 ) -> None:
     with pytest.raises(ConfigInvalid, match=r"http\.tcp"):
