@@ -1,15 +1,16 @@
-"""Talks to the daemon over its Unix socket, with the standard library: a search must not wait for imports."""
+"""Talks to the daemon with the standard library: a search must not wait for imports."""
 
 from __future__ import annotations
 
 import http.client
 import json
-import socket
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 from urllib.parse import quote, urlencode
 
+from ragd.cli.connection import Line, line_to
+from ragd.cli.place import Place
 from ragd.domain.errors import DaemonUnreachable, RagdError, TimedOut
 
 START_HINT = "start one with `ragd run FOLDER`"
@@ -26,26 +27,26 @@ class Client:
     in time, and otherwise the very error that the daemon names.
     """
 
-    def __init__(self, socket_path: Path, timeout_s: float = DEFAULT_TIMEOUT_S) -> None:
-        self._path = socket_path
+    def __init__(self, place: Place, timeout_s: float = DEFAULT_TIMEOUT_S) -> None:
+        self._place = place
         self._timeout_s = timeout_s
-        self._connection: _UnixConnection | None = None
+        self._line: Line | None = None
 
     def connect(self) -> None:
         """Opens the connection, so that a missing daemon shows before a question is asked."""
-        if self._connection is None:
-            connection = _UnixConnection(self._path, self._timeout_s)
+        if self._line is None:
+            line = line_to(self._place, self._timeout_s)
             try:
-                connection.connect()
+                line.http.connect()
             except OSError as error:
                 raise self._unreachable(error) from error
-            self._connection = connection
+            self._line = line
 
     def close(self) -> None:
         """Closes the connection; safe to call twice."""
-        if self._connection is not None:
-            self._connection.close()
-            self._connection = None
+        if self._line is not None:
+            self._line.http.close()
+            self._line = None
 
     def search(self, *, timeout_s: float | None = None, **parameters: object) -> Answer:
         """Hits for `q`; see GET /v1/search for the parameters. `timeout_s` bounds the wait for `after`."""
@@ -93,56 +94,37 @@ class Client:
 
     def _ask(self, method: str, target: str, body: bytes | None, timeout_s: float | None) -> Answer:
         self.connect()
-        connection = cast(_UnixConnection, self._connection)
-        connection.patience(timeout_s or self._timeout_s)
-        headers = {"Accept": "application/json"} | ({"Content-Type": "application/json"} if body else {})
+        line = cast(Line, self._line)
+        line.patience(timeout_s or self._timeout_s)
+        headers = {"Accept": "application/json", **line.headers}
+        if body:
+            headers["Content-Type"] = "application/json"
         try:
-            connection.request(method, target, body, headers)
-            response = connection.getresponse()
+            line.http.request(method, line.prefix + target, body, headers)
+            response = line.http.getresponse()
             data = response.read()
         except TimeoutError as error:
             self.close()
             raise TimedOut(
-                f"the daemon at {self._path} did not answer in {timeout_s or self._timeout_s:g} s",
+                f"the daemon at {self._place} did not answer in {timeout_s or self._timeout_s:g} s",
                 hint="see what it is doing with `ragd status`",
             ) from error
         except (OSError, http.client.HTTPException) as error:
             self.close()
-            raise DaemonUnreachable(f"the daemon at {self._path} went away: {error}", hint=START_HINT) from error
+            raise DaemonUnreachable(f"the daemon at {self._place} went away: {error}", hint=START_HINT) from error
         return _answer(response.status, data)
 
     def _unreachable(self, error: OSError) -> DaemonUnreachable:
+        if not isinstance(self._place, Path):
+            return DaemonUnreachable(f"no daemon answers at {self._place}: {error}", hint="check RAGD_URL")
         if isinstance(error, PermissionError):
             return DaemonUnreachable(
-                f"the daemon's socket {self._path} may not be opened", hint="run as the user that owns the state folder"
+                f"the daemon's socket {self._place} may not be opened",
+                hint="run as the user that owns the state folder",
             )
         if isinstance(error, FileNotFoundError | ConnectionRefusedError | NotADirectoryError):
-            return DaemonUnreachable(f"no daemon answers on {self._path}", hint=START_HINT)
-        return DaemonUnreachable(f"no daemon answers on {self._path}: {error}", hint=START_HINT)
-
-
-class _UnixConnection(http.client.HTTPConnection):
-    """An HTTP connection through a Unix socket."""
-
-    def __init__(self, path: Path, timeout_s: float) -> None:
-        super().__init__("localhost", timeout=timeout_s)
-        self._path = path
-
-    def connect(self) -> None:
-        sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        try:
-            sock.settimeout(self.timeout)
-            sock.connect(bytes(self._path))
-        except OSError:
-            sock.close()
-            raise
-        self.sock = sock
-
-    def patience(self, timeout_s: float) -> None:
-        """Seconds to wait for the next answer, also after the connection was closed in between."""
-        self.timeout = timeout_s
-        if self.sock is not None:
-            self.sock.settimeout(timeout_s)
+            return DaemonUnreachable(f"no daemon answers on {self._place}", hint=START_HINT)
+        return DaemonUnreachable(f"no daemon answers on {self._place}: {error}", hint=START_HINT)
 
 
 def _parameter(value: object) -> object:

@@ -42,6 +42,9 @@ itself goes to stderr. Colour is used on a terminal only, and never with `NO_COL
 [errors](errors.md). `ragd --install-completion` teaches your shell to complete commands, options and the names of
 collections.
 
+`RAGD_URL` lets commands ask a daemon elsewhere, `http://HOST:PORT` or `https://HOST`, with the token in `RAGD_TOKEN`;
+see [reach ragd from elsewhere](../howto/reach-ragd-from-elsewhere.md).
+
 Where no daemon runs, `search`, `status`, `documents`, `receipts`, `failed` and `verify` answer from the state folder,
 read only, and say so on stderr; the other commands that need one end with exit code 4."""
 _ERRORS = """\

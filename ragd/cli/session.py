@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from ragd.cli.place import URL_VARIABLE, place_of
 from ragd.cli.terminal import Terminal
 from ragd.domain.errors import DaemonUnreachable
 
@@ -49,9 +50,7 @@ def configuration(
 @contextmanager
 def daemon(loaded: Loaded) -> Iterator[Client]:
     """A connection to the daemon. Raises DaemonUnreachable when there is none."""
-    from ragd.cli.client import Client
-
-    client = Client(loaded.config.socket_path)
+    client = _client(loaded)
     try:
         client.connect()
         yield client
@@ -61,18 +60,18 @@ def daemon(loaded: Loaded) -> Iterator[Client]:
 
 @contextmanager
 def daemon_or_snapshot(loaded: Loaded) -> Iterator[Client | Snapshot]:
-    """The daemon, or where none runs the state folder opened read only, which is said on stderr.
+    """The daemon, or where none runs on this machine the state folder opened read only, which is said on stderr.
 
     Both have the methods search, status, documents, receipts and verify with the same answers.
     Raises DaemonUnreachable when there is neither.
     """
-    from ragd.cli.client import Client
-
-    client = Client(loaded.config.socket_path)
+    client = _client(loaded)
     answering: Client | Snapshot = client
     try:
         client.connect()
     except DaemonUnreachable as error:
+        if os.environ.get(URL_VARIABLE):
+            raise
         answering = _snapshot(loaded, error)
     try:
         yield answering
@@ -84,6 +83,12 @@ def roots(answering: Client | Snapshot, loaded: Loaded) -> list[str]:
     """The watched folders, as absolute paths: those that the daemon tells, and those configured."""
     told = [str(root["folder"]) for root in answering.status()["watch"] if "folder" in root]
     return told + [str(folder) for collection in loaded.config.collections for folder in collection.folders]
+
+
+def _client(loaded: Loaded) -> Client:
+    from ragd.cli.client import Client
+
+    return Client(place_of(loaded.config.socket_path, os.environ))
 
 
 def _snapshot(loaded: Loaded, unreachable: DaemonUnreachable) -> Snapshot:

@@ -29,7 +29,8 @@ FLAGS = types.MappingProxyType(
 )
 COLLECTIONS = "collections"
 TRAINERS = "trainers"
-KNOWN_VARIABLES = frozenset({"RAGD_CONFIG", "RAGD_TEACHER_KEY"})  # the key of learn.teacher stands in no file
+# Secrets that stand in no file, and where commands find a daemon on another machine.
+KNOWN_VARIABLES = frozenset({"RAGD_CONFIG", "RAGD_TEACHER_KEY", "RAGD_URL", "RAGD_TOKEN"})
 TEST_PREFIX = "RAGD_TEST_"
 PREFIX = "RAGD_"
 

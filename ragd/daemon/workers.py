@@ -39,7 +39,8 @@ def worker_environment(config: Config, redis_url: str, log_level: str) -> dict[s
         "RAGD_PLUGINS__FOLDER": str(config.plugins_folder.absolute()),
         "RAGD_COLLECTIONS": _folders_told(config),
     }
-    return {**os.environ, **{name: value for name, value in given.items() if value}}
+    inherited = {name: value for name, value in os.environ.items() if name != "RAGD_TOKEN"}  # opens a door, not a job
+    return {**inherited, **{name: value for name, value in given.items() if value}}
 
 
 def _folders_told(config: Config) -> str:

@@ -35,7 +35,8 @@ def test_help_imports_nothing_heavy() -> None:
 def test_help_names_every_command(ragd: Any) -> None:
     names = [
         *("run", "search", "feedback", "status", "documents", "receipts", "failed", "retry", "rescan", "verify"),
-        *("train", "spend", "worker", "version", "triggers", "runs", "models", "plugins", "token", "config"),
+        *("train", "spend", "backup", "restore", "worker", "version"),
+        *("triggers", "runs", "models", "plugins", "token", "config", "service"),
     ]
     listed = [line.split()[0] for line in ragd("--help").stdout.partition("Commands:")[2].splitlines() if line.strip()]
     assert listed == [name for name in listed if name in names]
