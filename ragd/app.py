@@ -51,9 +51,14 @@ class Places:
         """The embedded Redis."""
         return self.state / "broker"
 
+    @property
+    def generations(self) -> Path:
+        """The snapshots, a folder for each generation."""
+        return self.state / "generations"
+
     def generation(self, generation_id: int) -> Path:
         """The snapshots of one generation."""
-        return self.state / "generations" / str(generation_id)
+        return self.generations / str(generation_id)
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,6 +214,8 @@ def query_journal(
         Journal(store),
         is_kept=config.learn.journal,
         keep_days=config.learn.journal_days,
+        keep_queries=config.retain.queries,
+        trim_every_s=config.retain.turn_s,
         newest_id=kept.newest_id(),
         clock=clock,
     )

@@ -58,10 +58,10 @@ class Decisions:
                 [getattr(window, name) for name in _WINDOW_COLUMNS],
             )
 
-    def trim(self, keep: int) -> None:
-        """Keeps the newest `keep` decisions of each trainer and windows of each kind."""
+    def trim(self, decisions: int, windows: int) -> None:
+        """Keeps the newest so many decisions of each trainer, and windows of each kind."""
         with self._store.transaction() as db:
-            for table, group in (("decisions", "trainer"), ("windows", "kind")):
+            for table, group, keep in (("decisions", "trainer", decisions), ("windows", "kind", windows)):
                 db.execute(
                     f"DELETE FROM {table} WHERE id IN (SELECT id FROM (SELECT id, row_number() OVER"
                     f" (PARTITION BY {group} ORDER BY at DESC, id DESC) AS place FROM {table}) WHERE place > ?)",

@@ -95,9 +95,12 @@ class Journal:
                 (query_id, chunk_id, is_good, at),
             )
 
-    def trim(self, before: float) -> int:
-        """Forgets queries from before a moment with what was said of them; returns how many."""
+    def trim(self, before: float, most: int | None = None) -> int:
+        """Forgets queries from before a moment, and all but the newest `most`, with what was said of them; how many."""
         with self._store.transaction() as db:
+            if most is not None:
+                row = db.execute("SELECT at FROM queries ORDER BY at DESC LIMIT 1 OFFSET ?", (most - 1,)).fetchone()
+                before = before if row is None else max(before, row[0])
             db.execute("DELETE FROM feedback WHERE query_id IN (SELECT id FROM queries WHERE at < ?)", (before,))
             return db.execute("DELETE FROM queries WHERE at < ?", (before,)).rowcount
 

@@ -1,4 +1,4 @@
-"""Lets go of what rested long enough: contents no document refers to, then their chunks and vectors."""
+"""Lets go of what rested long enough, or is too much: contents no document refers to, then their chunks and vectors."""
 
 from __future__ import annotations
 
@@ -35,3 +35,37 @@ def purge(store: Store, before: float) -> int:
             db.execute("DELETE FROM found WHERE chunk_id = ?", (chunk_id,))
             db.execute("DELETE FROM chunks WHERE id = ?", (chunk_id,))
         return len(contents) + len(chunks)
+
+
+def crowded_out(store: Store, most_chunks: int) -> float:
+    """The Unix time before which contents must go so that those at rest list this many chunks at most; 0: none must.
+
+    A chunk counts for each content that lists it: those rows are what a large file leaves behind at every edit.
+    """
+    listed = 0
+    for retired_at, chunks in store.connection.execute(
+        "SELECT retired_at, chunks FROM contents WHERE refs = 0 ORDER BY retired_at DESC"
+    ):
+        listed += chunks
+        if listed > most_chunks:
+            return float(retired_at) + 1e-6  # this one goes as well
+    return 0.0
+
+
+def give_back(store: Store, free_bytes: int, most_pages: int = 256) -> int:
+    """Returns free pages of the catalog to the disk while it holds more than this; returns how many pages went.
+
+    A tenth of the file may be free in any case: it is used again soon. At most `most_pages` a call (a few
+    milliseconds). Nothing in a catalog that was made before pages could be given back.
+    """
+    db = store.connection
+    free, pages, page_bytes = (
+        int(db.execute(f"PRAGMA {name}").fetchone()[0]) for name in ("freelist_count", "page_count", "page_size")
+    )
+    surplus = min(most_pages, free - max(free_bytes // page_bytes, pages // 10))
+    if surplus <= 0:
+        return 0
+    with store.transaction():
+        for _ in range(surplus):  # one each: Python's sqlite3 takes one step of a statement without columns
+            db.execute("PRAGMA incremental_vacuum(1)")
+    return free - int(db.execute("PRAGMA freelist_count").fetchone()[0])

@@ -74,9 +74,10 @@ class Receipts:
         self._by_words: list[int] = []
         self._by_meaning: list[int] = []
 
-    def trim(self, keep: int) -> None:
-        """Keeps the newest `keep` receipts, and whatever is still under way."""
-        self._db.execute(
-            "DELETE FROM receipts WHERE outcome <> 'pending' AND id <= (SELECT max(id) FROM receipts) - ?",
-            (keep,),
-        )
+    def trim(self, keep: int, limit: int = 2000) -> int:
+        """Deletes a slice of all but the newest `keep` receipts and those still under way; returns how many went."""
+        return self._db.execute(
+            "DELETE FROM receipts WHERE id IN (SELECT id FROM receipts WHERE outcome <> 'pending'"
+            " AND id <= (SELECT max(id) FROM receipts) - ? ORDER BY id LIMIT ?)",
+            (keep, limit),
+        ).rowcount

@@ -45,6 +45,23 @@ class Spend:
                 (now, what, run_id, generation, cost.cpu_s, cost.gpu_s),
             )
 
+    def fold(self, before: float) -> int:
+        """Makes one sum for each kind of work of the charges from before a moment whose runs are forgotten; how many.
+
+        What was spent in all stays true; when, and by which trainer, is forgotten.
+        """
+        old = "at < ? AND (run_id IS NULL OR run_id NOT IN (SELECT id FROM runs))"
+        with self._store.transaction() as db:
+            count = int(db.execute(f"SELECT count(*) FROM spend WHERE {old}", (before,)).fetchone()[0])
+            sums = db.execute(
+                f"SELECT min(at), what, sum(cpu_s), sum(gpu_s) FROM spend WHERE {old} GROUP BY what", (before,)
+            ).fetchall()
+            if count <= len(sums):
+                return 0
+            db.execute(f"DELETE FROM spend WHERE {old}", (before,))
+            db.executemany("INSERT INTO spend (at, what, cpu_s, gpu_s) VALUES (?, ?, ?, ?)", sums)
+            return count - len(sums)
+
     def settle(self, run_id: str, what: What, total: Cost) -> Cost:
         """Charges what a run took in all for this kind of work, less what was charged before; returns the difference.
 

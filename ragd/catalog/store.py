@@ -26,6 +26,8 @@ class Store:
         require_whole(state)
         _refuse_emptied(self.path)
         self.connection = connect(self.path, cached_statements=512)
+        # Takes effect in a new catalog only: its free pages can be given back to the disk, a few at a time.
+        self.connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
         migrate(self.connection)
         self.connection.execute("PRAGMA journal_mode = WAL")
         self.connection.execute("PRAGMA synchronous = NORMAL")

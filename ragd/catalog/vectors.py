@@ -45,6 +45,10 @@ class Vectors:
         )
         return tuple(GenerationRow(r[0], EmbeddingSpace(*r[1:5]), _spec(r[5]), bool(r[6]), r[7]) for r in rows)
 
+    def known(self) -> tuple[int, ...]:
+        """Every generation that has something in the catalog, live or retired."""
+        return tuple(row[0] for row in self._db.execute("SELECT id FROM generations ORDER BY id"))
+
     def open(self, space: EmbeddingSpace, spec: EncoderSpec | None = None) -> tuple[int, bool]:
         """The generation of this space, live from now on, and whether it was live before.
 
@@ -190,9 +194,17 @@ class Vectors:
         ).fetchall()
         return [content_id for content_id, missing in rows if missing == 0]
 
-    def trim_changes(self, generation: int, up_to: int) -> None:
-        """Forgets a generation's log up to and including this sequence: no older snapshot of it will be replayed."""
+    def trim_changes(self, generation: int, up_to: int, most: int | None = None) -> None:
+        """Forgets a generation's log up to and including this sequence: no older snapshot of it will be replayed.
+
+        With `most` no sequence older than that many is kept either, be there a snapshot that needs it or not.
+        """
         with self._store.transaction() as db:
+            if most is not None:
+                newest = db.execute("SELECT coalesce(max(seq), 0) FROM changes").fetchone()[0]
+                up_to = max(up_to, newest - most)
+            if up_to <= 0:
+                return
             db.execute("DELETE FROM changes WHERE seq <= ? AND generation = ?", (up_to, generation))
             db.execute(
                 "INSERT INTO facts VALUES (?, ?) ON CONFLICT DO UPDATE SET value = max(value, excluded.value)",

@@ -13,9 +13,10 @@ from ragd.config import rules
 from ragd.config.folders import default_plugins_folder, default_state
 from ragd.config.http import Http
 from ragd.config.learning import Budget, Gate, Learn, Plugins, TrainerSettings
+from ragd.config.retain import Retain
 from ragd.config.section import Section
 
-__all__ = ["Budget", "Collection", "Config", "Gate", "Learn", "Plugins", "TrainerSettings", "default_state"]
+__all__ = ["Budget", "Collection", "Config", "Gate", "Learn", "Plugins", "Retain", "TrainerSettings", "default_state"]
 
 Globs = tuple[str, ...]
 
@@ -194,18 +195,6 @@ class Search(Section):
     def _ordered(self) -> Search:
         rules.at_most("search.limit", self.limit, "search.candidates", self.candidates)
         return self
-
-
-class Retain(Section):
-    """How long what is no longer needed is kept."""
-
-    days: float = Field(
-        default=7.0,
-        ge=0,
-        le=36500,
-        description="Days that vectors of removed chunks rest, so that coming back is free.",
-    )
-    receipts: int = Field(default=100_000, ge=100, description="Receipts kept; the oldest go first.")
 
 
 class Log(Section):

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from ragd.app import App
 from ragd.catalog.decisions import Decisions
+from ragd.catalog.history import forget_models
 from ragd.catalog.runs import Runs
 from ragd.catalog.spend import Spend
 from ragd.config.events import get_log
@@ -37,9 +38,8 @@ from ragd.learn.artifacts import remove
 
 _LOG = get_log("ragd.daemon")
 _PURSE_S = 2.0
-_RETAIN_S = 3600.0
-_KEPT_DECISIONS = 2000
 _SAID_S = 30.0
+_DAY_S = 86400.0
 
 
 class ModelSide:
@@ -230,9 +230,16 @@ class ModelSide:
 
     def _retain(self) -> None:
         now = self._clock()
-        if now - self._retained_at < _RETAIN_S:
+        limits = self._app.config.retain
+        if now - self._retained_at < limits.turn_s:
             return
         self._retained_at = now
+        pruned, freed_bytes = self._prune(limits.models)
+        if pruned:
+            _LOG.info("models_pruned", models=",".join(pruned), bytes=freed_bytes)
         self.training.forget(self._tables.runs.trim(self._app.config.learn.keep_runs))
-        self.training.thin()
-        self._tables.decisions.trim(_KEPT_DECISIONS)
+        self.training.forget_strange(now - max(1.0, limits.days) * _DAY_S)
+        self.training.thin(limits.run_log_kb * 1024)
+        self._tables.decisions.trim(limits.decisions, limits.windows)
+        self._tables.spend.fold(now - limits.spend_days * _DAY_S)
+        forget_models(self._app.tables.store, limits.promotions)

@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-import shutil
 import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from ragd.app import App
-from ragd.catalog.purge import purge
 from ragd.config.events import get_log
+from ragd.daemon.retention import Retention
 from ragd.domain.errors import DiskFull, RagdError
 from ragd.flow.generations import Live
-from ragd.index.snapshot import kept_sequences, write_snapshot
+from ragd.index.snapshot import write_snapshot
 
 _LOG = get_log("ragd.daemon")
 _LOST_EVERY_S = 5.0
-_RETAIN_EVERY_S = 60.0
 _FOUND_EVERY_S = 30.0
-_DAY_S = 86400.0
 
 
 @dataclass(slots=True)
@@ -27,7 +24,6 @@ class _Due:
     """When each kind of upkeep was done last, Unix seconds."""
 
     lost: float = 0.0
-    retained: float = 0.0
     snapshot: float = 0.0
     found: float = 0.0
 
@@ -50,6 +46,7 @@ class Upkeep:
         self._due = _Due(snapshot=clock(), found=clock())
         self._old_roots = [r.id for r in app.tables.documents.roots() if r.id not in app.roots]
         self._snapshot: threading.Thread | None = None
+        self._retention = Retention(app, may_drop=self._may_drop, dropped=self._forget, clock=clock)
         self._written = {
             live.id: _state_of(live) for live in app.generations.all if live.origin.startswith("snapshot, 0 ")
         }
@@ -76,9 +73,7 @@ class Upkeep:
         if now - self._due.snapshot >= self._app.config.index.snapshot_s:
             self._due.snapshot = now
             self.start_snapshot()
-        if now - self._due.retained >= _RETAIN_EVERY_S:
-            self._due.retained = now
-            self._retain(now)
+        self._retention.step()
 
     def start_snapshot(self) -> None:
         """Writes snapshots in the background of the indexes that changed since their last one."""
@@ -111,7 +106,8 @@ class Upkeep:
         for live in self._changed():
             state = _state_of(live)
             try:
-                manifest = write_snapshot(self._app.places.generation(live.id), live.space, live.index)
+                folder = self._app.places.generation(live.id)
+                manifest = write_snapshot(folder, live.space, live.index, keep=self._app.config.retain.snapshots)
             except (DiskFull, OSError) as error:
                 self.problems["snapshot"] = f"no snapshot of the index: {error}"
                 _LOG.error("snapshot_failed", reason=error)
@@ -129,25 +125,13 @@ class Upkeep:
             self.problems["index"] = f"the index could not change its kind: {error}"
             _LOG.error("index_upkeep_failed", reason=error)
 
-    def _retain(self, now: float) -> None:
-        app = self._app
-        for live in app.generations.all:
-            kept = kept_sequences(app.places.generation(live.id))
-            if kept:
-                app.tables.vectors.trim_changes(live.id, kept[-1])
-        app.tables.receipts.trim(app.config.retain.receipts)
-        if app.reader.overview.waiting()[1] == 0:
-            self._drop_retired()
-        purge(app.tables.store, now - app.config.retain.days * _DAY_S)
+    def _may_drop(self) -> bool:
+        """Vectors that were given up go when those in their place are there, and no snapshot is being written."""
+        is_writing = self._snapshot is not None and self._snapshot.is_alive()
+        return not is_writing and self._app.reader.overview.waiting()[1] == 0
 
-    def _drop_retired(self) -> None:
-        if self._snapshot is not None and self._snapshot.is_alive():
-            return
-        _, gone = self._app.tables.vectors.drop_retired()
-        for generation in gone:
-            self._written.pop(generation, None)
-            shutil.rmtree(self._app.places.generation(generation), ignore_errors=True)
-            _LOG.info("dropped", generation=generation)
+    def _forget(self, generation: int) -> None:
+        self._written.pop(generation, None)
 
 
 def _state_of(live: Live) -> tuple[int, str]:

@@ -17,7 +17,6 @@ from ragd.domain.search import Query
 _LOG = get_log("ragd.flow")
 QUERIES_REMEMBERED = 2000
 _FLUSH_EVERY_S = 2.0
-_TRIM_EVERY_S = 3600.0
 _DAY_S = 86400.0
 _MOST_WAITING = 10_000
 _MICROSECONDS = 1_000_000
@@ -36,6 +35,8 @@ class QueryJournal:
         *,
         is_kept: bool,
         keep_days: float = 90.0,
+        keep_queries: int = 1_000_000,
+        trim_every_s: float = 60.0,
         newest_id: int = 0,
         remembered: int = QUERIES_REMEMBERED,
         clock: Callable[[], float] = time.time,
@@ -43,6 +44,8 @@ class QueryJournal:
         self._table = table
         self._is_kept = is_kept
         self._keep_s = keep_days * _DAY_S
+        self._keep_queries = keep_queries
+        self._trim_every_s = trim_every_s
         self._clock = clock
         self._lock = threading.Lock()
         self._last_id = newest_id
@@ -97,9 +100,9 @@ class QueryJournal:
                 kept = entries[-1].id
                 while self._waiting and self._waiting[0].id <= kept:
                     self._waiting.popleft()
-        if now - self._trimmed_at >= _TRIM_EVERY_S:
+        if now - self._trimmed_at >= self._trim_every_s:
             self._trimmed_at = now
-            forgotten = self._table.trim(now - self._keep_s)
+            forgotten = self._table.trim(now - self._keep_s, self._keep_queries)
             if forgotten:
                 _LOG.info("journal_trimmed", queries=forgotten)
         return len(entries)

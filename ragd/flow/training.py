@@ -20,6 +20,7 @@ from ragd.domain.deciding import Cost, RunState
 from ragd.domain.errors import BadRequest, BrokerUnavailable, NotFound, RagdError, TrainingFailed
 from ragd.domain.learning import Resources
 from ragd.domain.training import Preparation, RunOutcome, RunPlaces, RunRequest
+from ragd.flow.leftovers import strange, thin
 from ragd.learn.records import read_outcome, read_request, reopen, write_request
 from ragd.learn.scores import read_scores
 from ragd.learn.snapshot import is_prepared, read_manifest, write_preparation
@@ -216,18 +217,15 @@ class Training:
         for run_id in run_ids:
             shutil.rmtree(self._folder / run_id, ignore_errors=True)
 
-    def thin(self) -> None:
-        """Of runs but the newest that ended keeps what tells about them: data, checkpoints and artefacts go."""
+    def forget_strange(self, unchanged_since: float) -> None:
+        """Removes the folders of runs that are not known, unless somebody wrote to them since this Unix time."""
+        known = {run_id for run_id, _ in self._rows.ended(but=0)} | {str(run["id"]) for run in self._rows.open()}
+        self.forget([place.name for place in strange(self._folder, known, unchanged_since=unchanged_since)])
+
+    def thin(self, log_bytes: int) -> None:
+        """Of runs but the newest that ended keeps what tells about them, with so much of the end of each log."""
         for run_id, state in self._rows.ended(but=WHOLE_RUNS):
-            places = self.places(run_id)
-            places.encoded.unlink(missing_ok=True)
-            for folder in (places.data, places.work, places.heldout, places.exports, places.folder / "map"):
-                if folder.is_dir():
-                    # First the files that would be gone on from: a run that is resumed now begins anew.
-                    places.outcome.unlink(missing_ok=True)
-                    if state is not RunState.DONE:
-                        places.scores.unlink(missing_ok=True)
-                    shutil.rmtree(folder, ignore_errors=True)
+            thin(self.places(run_id), is_done=state is RunState.DONE, log_bytes=log_bytes)
 
     def _end(self, run_id: str, state: RunState, reason: str, hint: str) -> None:
         self._runs.move(run_id, state, reason=reason, hint=hint)

@@ -43,8 +43,10 @@ class Loaded:
     refused: tuple[str, ...]
 
 
-def write_snapshot(folder: Path, space: EmbeddingSpace, generation: Generation) -> Manifest:
-    """Writes what `generation` holds now as the newest snapshot in `folder`, and removes all but the newest two.
+def write_snapshot(
+    folder: Path, space: EmbeddingSpace, generation: Generation, *, keep: int = KEPT_SNAPSHOTS
+) -> Manifest:
+    """Writes what `generation` holds now as the newest snapshot in `folder`, and removes all but the newest `keep`.
 
     Searches go on; changes wait while the index file is written (half a second at a million chunks), not
     while it is flushed. One writer a folder. Raises DiskFull when there is no room, and leaves nothing behind.
@@ -61,7 +63,7 @@ def write_snapshot(folder: Path, space: EmbeddingSpace, generation: Generation) 
             shutil.rmtree(unfinished, ignore_errors=True)
             raise
         sync_folder(folder)
-    _prune(folder)
+    _prune(folder, keep)
     return manifest
 
 
@@ -140,9 +142,9 @@ def _fill(folder: Path, space: EmbeddingSpace, generation: Generation) -> Manife
     return manifest
 
 
-def _prune(folder: Path) -> None:
+def _prune(folder: Path, keep: int) -> None:
     """Keeps the newest snapshots that can still be read; a torn one does not count as kept."""
-    kept = [path for path, _ in _readable(folder)][:KEPT_SNAPSHOTS]
+    kept = [path for path, _ in _readable(folder)][:keep]
     for path in _numbered(folder):
         if path not in kept:
             shutil.rmtree(path)

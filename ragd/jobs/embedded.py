@@ -157,6 +157,9 @@ class EmbeddedRedis:
                 'save ""',
                 "appendonly yes",
                 "appendfsync everysec",
+                # Jobs come and go: the log holds what was, a rewrite what is. By default it may grow to 64 MB first.
+                "auto-aof-rewrite-min-size 4mb",
+                "auto-aof-rewrite-percentage 100",
                 "maxmemory-policy noeviction",
                 "",
             )

@@ -124,6 +124,7 @@ class Hold:
             pipe.expire(body_key(self._queue_name, task.job_id), FAILURE_TTL_S)
             pipe.zadd(f"rq:failed:{self._queue_name}", {task.job_id: time.time() + FAILURE_TTL_S})
             pipe.zremrangebyscore(f"rq:failed:{self._queue_name}", "-inf", time.time())
+            pipe.expire(f"rq:failed:{self._queue_name}", FAILURE_TTL_S)
             pipe.hset(self._worker_key, "state", "idle")
             pipe.hincrby(self._worker_key, "failed_job_count", 1)
             pipe.execute()

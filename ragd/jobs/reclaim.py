@@ -64,10 +64,15 @@ class Reclaimer:
     def step(self, alive: Collection[str] = ()) -> int:
         """Reclaims from workers whose heartbeat stopped, on any machine; returns how many jobs.
 
-        `alive` names workers known to live, whatever their heartbeat says; the daemon's own queue is left alone.
+        `alive` names workers known to live, whatever their heartbeat says. Daemons of before are only struck off:
+        what they held was of another life of the catalog.
         """
-        silent = [(queue, name) for queue, name in silent_workers(self._broker) if queue != "index"]
-        return sum(self.worker_died(queue, name) for queue, name in silent if name not in alive)
+        found = [pair for pair in silent_workers(self._broker) if pair[1] not in alive]
+        silent = [(queue, name) for queue, name in found if queue != "index"]
+        for queue, name in found:
+            if queue == "index":
+                strike_off(self._broker, queue, name)
+        return sum(self.worker_died(queue, name) for queue, name in silent)
 
     def _give_up(self, hold: Hold, queue: str, task: Task) -> None:
         reason = f"the batch ended {task.attempt} workers"

@@ -73,7 +73,7 @@ def test_windows_are_found_newest_first_by_kind_and_trimmed(kept: Kept) -> None:
         replace(WINDOW, at=4.0, mmd_p=0.5),
         replace(WINDOW, at=3.0),
     )
-    decisions.trim(2)
+    decisions.trim(2, 2)
     assert [window.at for window in kept.rows.decisions.windows("queries")] == [4.0, 3.0]
     assert all(window.is_drift is True for window in kept.rows.decisions.windows("queries"))
     assert len(kept.rows.decisions.windows("documents")) == 2

@@ -70,9 +70,10 @@ def opened(spec: EncoderSpec) -> Rotated:
 class House:
     """The app with both workers' parts done by hand; `restart` is a kill."""
 
-    def __init__(self, state: Path, **learn: object) -> None:
+    def __init__(self, state: Path, retain: Mapping[str, object] | None = None, **learn: object) -> None:
         state.mkdir(exist_ok=True)
         self.state = state
+        self.retain = dict(retain or {})
         self.base = BASE
         self.learn = learn
         self.now = 1000.0
@@ -90,6 +91,7 @@ class House:
                 "state": self.state,
                 "collections": (Collection(name="notes", folders=(self.state / "kb",)),),
                 "learn": self.learn,
+                "retain": self.retain,
                 "index": {"ivf_above": 1000, "exact_below": 500},
             }
         )

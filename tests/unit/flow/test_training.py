@@ -584,7 +584,7 @@ def test_old_runs_lose_what_is_large_and_keep_what_tells_about_them(shop: Worksh
         shop.measured(run_id)
         runs.append(run_id)
         assert shop.state(run_id) == "done", number
-    shop.training.thin()
+    shop.training.thin(1024)
     for run_id in runs[:2]:
         left = {path.name for path in shop.places(run_id).folder.iterdir()}
         assert left >= {"request.json", "scores.json"}
@@ -599,7 +599,7 @@ def test_an_old_run_that_failed_begins_anew_when_it_is_resumed(shop: Workshop) -
     assert shop.state(run_id) == "failed"
     for _ in range(WHOLE_RUNS):
         shop.runs.move(shop.wanted(), RunState.FAILED)
-    shop.training.thin()
+    shop.training.thin(1024)
     shop.training.resume(run_id)
     assert shop.state(run_id) == "waiting"
     assert not shop.places(run_id).scores.exists()

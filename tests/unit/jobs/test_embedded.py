@@ -168,3 +168,20 @@ def fake(folder: Path, version: str, action: str = "exit 0", name: str = "server
     program.write_text(f'#!/bin/sh\nif [ "$1" = --version ]; then echo "{version}"; exit 0; fi\n{action}\n')
     program.chmod(0o755)
     return str(program)
+
+
+def test_its_log_is_rewritten_before_it_is_large(server: EmbeddedRedis) -> None:
+    server.start()
+    client = Broker(server.url).connection
+    deadline = time.monotonic() + 20
+    with client:
+        for _ in range(60):
+            client.set("body", os.urandom(50_000).hex())
+            client.delete("body")
+    while size_of_log(server) > 4 * 1024 * 1024 and time.monotonic() < deadline:
+        time.sleep(0.02)  # it looks ten times a second
+    assert size_of_log(server) < 4 * 1024 * 1024  # of 6 MB written
+
+
+def size_of_log(server: EmbeddedRedis) -> int:
+    return sum(path.stat().st_size for path in server.folder.rglob("*") if "appendonly" in str(path) and path.is_file())

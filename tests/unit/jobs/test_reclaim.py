@@ -131,3 +131,13 @@ def test_a_run_may_end_many_workers_because_it_goes_on_where_it_was(broker: Brok
         assert Reclaimer(broker, queues).worker_died("train", f"w{number}") == 1
     assert queues.lengths()["train"] == 1
     assert queues.lengths()["index"] == 0
+
+
+def test_daemons_of_before_are_struck_off_so_that_the_roll_does_not_grow(broker: Broker, queues: Queues) -> None:
+    facts = {"queues": "index", "pid": "1", "hostname": "h", "state": "busy"}
+    for name in ("one", "two", "now"):
+        Pulse(broker.connect(), f"rq:worker:{name}", "index", lambda: facts, ttl_s=30).beat()
+    broker.connection.delete("rq:worker:one", "rq:worker:two")
+    assert Reclaimer(broker, queues).step() == 0
+    assert broker.connection.smembers(WORKERS_KEY) == {b"rq:worker:now"}
+    assert broker.connection.smembers(f"{WORKERS_KEY}:index") == {b"rq:worker:now"}
