@@ -11,6 +11,7 @@ from pathlib import Path
 from ragd.catalog.journal import Journal
 from ragd.catalog.reader import CatalogReader
 from ragd.catalog.store import Store
+from ragd.config.places import Places
 from ragd.config.schema import Config
 from ragd.domain.errors import DiskFull, NotFound
 from ragd.domain.index import EmbeddingSpace, EncoderSpec, IndexPolicy
@@ -33,32 +34,6 @@ from ragd.hooks.roster import readers_in
 from ragd.index.generation import Generation
 from ragd.index.restore import restore
 from ragd.plan.sandbox import Sandbox
-
-
-@dataclass(frozen=True, slots=True)
-class Places:
-    """Where things lie in a state folder."""
-
-    state: Path
-
-    @property
-    def models(self) -> Path:
-        """Artefacts of encoders."""
-        return self.state / "models"
-
-    @property
-    def broker(self) -> Path:
-        """The embedded Redis."""
-        return self.state / "broker"
-
-    @property
-    def generations(self) -> Path:
-        """The snapshots, a folder for each generation."""
-        return self.state / "generations"
-
-    def generation(self, generation_id: int) -> Path:
-        """The snapshots of one generation."""
-        return self.generations / str(generation_id)
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ from functools import partial
 from ragd import app as construct
 from ragd.config.events import get_log
 from ragd.config.logs import log_to_stderr
+from ragd.config.places import Places
 from ragd.config.schema import Config, default_state
 from ragd.daemon.backend import DaemonBackend
 from ragd.daemon.broker_watch import BrokerWatch
@@ -90,7 +91,7 @@ class Daemon:
         stack.callback(self._release)
         self.broker.reset()
         self.queues = Queues(self.broker)
-        is_new = config.embed.encoder == "onnx" and not any(construct.Places(config.state).models.rglob("*.onnx"))
+        is_new = config.embed.encoder == "onnx" and not any(Places(config.state).models.rglob("*.onnx"))
         self._say(f"opening the model{' (preparing it takes half a minute, once)' if is_new else ''} ...")
         model = construct.open_model(config)
         self._say("opening the index ...")
