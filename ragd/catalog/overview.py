@@ -37,11 +37,14 @@ class Overview:
         self._connections = connections
 
     def documents_by_state(self) -> dict[str, int]:
-        """How many documents are pending, text, searchable and failed."""
-        rows = self._connections.mine.execute(
-            f"SELECT {_STATE}, count(*) FROM documents d LEFT JOIN contents k ON k.id = d.content_id GROUP BY 1"
-        )
-        return {**dict.fromkeys(_STATES, 0), **dict(rows)}
+        """How many documents are pending, text, searchable and failed; looks at those that are not searchable only."""
+        total, pending, failed = self.file_counts()
+        row = self._connections.mine.execute(
+            "SELECT count(*) FROM contents k JOIN documents d ON d.content_id = k.id"
+            " WHERE k.missing > 0 AND k.refs > 0 AND d.state = 'ready'"
+        ).fetchone()
+        text = int(row[0])
+        return {"pending": pending, "text": text, "searchable": total - pending - failed - text, "failed": failed}
 
     def file_counts(self) -> tuple[int, int, int]:
         """Documents in all, those that wait for extraction, and those that failed: cheap, from indexes alone."""
@@ -177,6 +180,13 @@ class Overview:
         """The id of the newest receipt; 0 when there is none."""
         row = self._connections.mine.execute("SELECT max(id) FROM receipts").fetchone()
         return int(row[0] or 0)
+
+    def waiting_since(self) -> float | None:
+        """When the oldest change that is not searchable yet was seen, Unix seconds; None when none waits."""
+        row = self._connections.mine.execute(
+            "SELECT seen_at FROM receipts WHERE id = (SELECT min(id) FROM receipts WHERE outcome = 'pending')"
+        ).fetchone()
+        return float(row[0]) if row is not None else None
 
     def oldest_pending(self, up_to: int) -> int | None:
         """The oldest receipt under way with an id of at most `up_to`."""

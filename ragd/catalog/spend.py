@@ -87,6 +87,13 @@ class SpendRows:
         rows = self._connect().execute("SELECT at, what, cpu_s, gpu_s FROM spend WHERE at > ? ORDER BY at", (since,))
         return [(row[0], row[1], Cost(row[2], row[3])) for row in rows]
 
+    def by_what(self, since: float = 0.0) -> dict[str, Cost]:
+        """What each kind of work took after a moment."""
+        rows = self._connect().execute(
+            "SELECT what, sum(cpu_s), sum(gpu_s) FROM spend WHERE at > ? GROUP BY what ORDER BY what", (since,)
+        )
+        return {row[0]: Cost(row[1], row[2]) for row in rows}
+
     def total(self, *whats: What, since: float = 0.0) -> Cost:
         """The sum of these kinds of work after a moment; of all kinds when none is named."""
         costs = [cost for _, what, cost in self.charges(since) if not whats or what in whats]

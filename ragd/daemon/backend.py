@@ -12,7 +12,8 @@ from ragd import __version__
 from ragd.app import App
 from ragd.daemon.errands import Errands
 from ragd.daemon.learning import DaemonLearning
-from ragd.domain.errors import NotFound, TimedOut
+from ragd.daemon.sight import Sight, SightDoor
+from ragd.domain.errors import NotFound, RagdError, TimedOut
 from ragd.domain.search import Query
 from ragd.flow.offline import report_json
 from ragd.flow.shown import generation_json, merged, serving_json
@@ -40,6 +41,7 @@ class DaemonBackend:
         app: App,
         errands: Errands,
         learning: DaemonLearning,
+        sight: Sight,
         *,
         facts: Callable[[], dict[str, Any]],
         rescan: Rescan,
@@ -48,6 +50,8 @@ class DaemonBackend:
         self._app = app
         self._errands = errands
         self.learning = learning
+        self._sight = sight
+        self.sight = SightDoor(sight, self.status)
         self._facts = facts
         self._rescan = rescan
         self._is_planned = is_planned
@@ -55,7 +59,13 @@ class DaemonBackend:
 
     def search(self, query: Query) -> dict[str, object]:
         """Hits for a query."""
-        return self._app.answer.search(query).as_json()
+        try:
+            answered = self._app.answer.search(query)
+        except RagdError as error:
+            self._sight.meters.search_failed(error.code)
+            raise
+        self._sight.meters.searched(query.mode, answered.took_ms / 1000)
+        return answered.as_json()
 
     def status(self) -> dict[str, Any]:
         """How the daemon is, in one object."""
@@ -63,11 +73,12 @@ class DaemonBackend:
         overview, registry, serving = app.reader.overview, app.reader.registry, app.generations.serving
         documents = overview.documents_by_state()
         facts = self._facts()
-        reasons: list[str] = facts.pop("reasons")
+        decided = self._sight.decided(facts)
         busy = documents["pending"] or documents["text"] or facts["progress"].get("scanning")
         return {
-            "state": "degraded" if reasons else "indexing" if busy else "ready",
-            "reasons": reasons,
+            **facts,
+            "state": "indexing" if busy and decided.state == "ready" else decided.state.value,
+            "reasons": list(decided.reasons),
             "documents": documents,
             "chunks": overview.chunk_counts(),
             "index": {
@@ -78,13 +89,16 @@ class DaemonBackend:
             },
             "model": {**serving_json(registry, app.generations, app.routes.current), **overview.work()},
             "generations": [
-                generation_json(registry, live, overview.lacking(live.id), is_serving=live is serving)
+                {
+                    **generation_json(registry, live, overview.lacking(live.id), is_serving=live is serving),
+                    **self._sight.index_facts(live.id, live.index.sequence),
+                }
                 for live in (serving, *app.generations.others)
             ],
             "version": __version__,
             "pid": os.getpid(),
             "uptime_s": time.monotonic() - self._started,
-            **facts,
+            **self._sight.facts(),
         }
 
     def documents(self, **conditions: Any) -> dict[str, Any]:

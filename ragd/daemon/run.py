@@ -28,6 +28,7 @@ from ragd.daemon.model_side import ModelSide
 from ragd.daemon.plans import Plans
 from ragd.daemon.progress import Count, Progress
 from ragd.daemon.sdnotify import Notifier
+from ragd.daemon.sight import Sight
 from ragd.daemon.supervisor import Supervisor
 from ragd.daemon.upkeep import Upkeep
 from ragd.daemon.watched import watcher_of
@@ -127,6 +128,8 @@ class Daemon:
             self.watcher.rescan,
             end_server=partial(self._redis.stop, timeout_s=0.5) if self._redis is not None else None,
         )
+        self.sight = Sight(self.app, self.broker, self.supervisor, self.heartbeat, worker_counts(config))
+        self.app.ingest.on_landed = self.sight.meters.landed
         self.health = Health(
             self.app,
             self.broker,
@@ -150,6 +153,7 @@ class Daemon:
             self.app,
             self.errands,
             self.model_side.learning,
+            self.sight,
             facts=self.health.facts,
             rescan=self.watcher.rescan,
             is_planned=self._is_planned,
@@ -181,8 +185,10 @@ class Daemon:
             _LOG.info("started", pid=os.getpid(), state=self.config.state, index=self.app.restored)
             self.heartbeat.beat()
             self._notifier.ready(f"indexing {len(self.app.roots)} folders")
+            self.sight.began()
             handlers = self.heartbeat.through(index_handlers(self.jobs))
             run_worker("index", self.broker, handlers, WorkerOptions(failed=self._given_up))
+            self.sight.ended()
             self._say("stopping ...")
         _LOG.info("stopped")
         return 1 if self._is_broken else 0
@@ -204,6 +210,7 @@ class Daemon:
         self.errands.run()
         self.upkeep.step()
         self.model_side.step()
+        self.sight.step()
 
     def _is_planned(self) -> bool:
         is_heard = any(root.waiting for root in self.watcher.progress()) or self.watcher.untold

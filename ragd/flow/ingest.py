@@ -24,6 +24,7 @@ from ragd.catalog.vectors import Vectors
 from ragd.domain.changes import Action, Change, Observation, Presence
 from ragd.domain.documents import Extraction, Stat, kind_of
 from ragd.domain.index import HalfVectors
+from ragd.domain.landing import Landing
 from ragd.domain.ports import VectorSource
 from ragd.domain.work import EmbedResult, ExtractResult
 from ragd.flow.dispatch import Dispatch
@@ -64,7 +65,8 @@ class Ingest:
 
     Every live generation gets every change. `reader` is the version of all readers and the split policy
     together. `recheck` asks the watcher to look at a path again. `on_encoded` hears, inside the transaction that
-    keeps the vectors, a generation's id, the encoder's seconds, and whether they went into one that does not serve.
+    keeps the vectors, a generation's id, the encoder's seconds, and whether they went into one that does not serve;
+    `on_landed` what a commit made searchable, after it.
     """
 
     def __init__(
@@ -76,16 +78,13 @@ class Ingest:
         *,
         reader: str,
         recheck: Callable[[int, bytes], None],
-        on_encoded: Callable[[int, float, bool], None] = lambda _generation, _seconds, _is_fill: None,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        self._tables = tables
-        self._generations = generations
-        self._source = source
-        self._dispatch = dispatch
-        self._reader = reader
-        self._recheck = recheck
-        self.on_encoded = on_encoded
+        self._tables, self._generations = tables, generations
+        self._source, self._dispatch = source, dispatch
+        self._reader, self._recheck = reader, recheck
+        self.on_encoded: Callable[[int, float, bool], None] = lambda _generation, _seconds, _is_fill: None
+        self.on_landed: Callable[[Landing], None] = lambda _landing: None
         self._clock = clock
         self.committing = threading.Lock()
         """Held from a commit until the index equals it: whoever saw the commit may wait here for the index."""
@@ -150,6 +149,9 @@ class Ingest:
             return 0
         with self.committing:
             enter = self._keep(result)
+            told, is_fill = self._tables.receipts.landed(), live is not self._generations.serving
+            cost = (result.encoded_chars, len(result.chunk_ids) if result.batch_id else 0, result.encode_s)
+            self.on_landed(Landing(told.by_words, told.by_meaning, 0, *cost, is_fill))
             if enter:
                 position = {chunk_id: at for at, chunk_id in enumerate(result.chunk_ids)}
                 rows = [position[chunk_id] for chunk_id in enter]
@@ -198,13 +200,8 @@ class Ingest:
         with tables.store.transaction():
             count = tables.documents.retry(paths)
             for item in tables.documents.pending(count):
-                self._tables.receipts.open(
-                    item.root_id,
-                    Observation(item.path, Presence.PRESENT, fresh=True),
-                    item.document_id,
-                    "retry",
-                    self._clock(),
-                )
+                seen = Observation(item.path, Presence.PRESENT, fresh=True)
+                tables.receipts.open(item.root_id, seen, item.document_id, "retry", self._clock())
         self._dispatch.step()
         return count
 
@@ -282,6 +279,7 @@ class Ingest:
         return deltas
 
     def _apply(self, deltas: dict[int, IndexDelta]) -> None:
+        self.on_landed(self._tables.receipts.landed())
         for live in self._generations.all:
             delta = deltas[live.id]
             if not (delta.enter or delta.leave):

@@ -72,6 +72,11 @@ def kept_sequences(folder: Path) -> tuple[int, ...]:
     return tuple(manifest.sequence for _, manifest in _readable(folder))
 
 
+def newest_manifest(folder: Path) -> Manifest | None:
+    """What the newest snapshot in `folder` says of itself; None where there is none."""
+    return next((manifest for _, manifest in _readable(folder)), None)
+
+
 def discard_snapshots(folder: Path) -> None:
     """Removes every snapshot in `folder`: after some were refused, none may be met again by a catalog that moved on.
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from ragd.domain.search import Query
+from ragd.web.sight import SightBackend
 
 Json = Mapping[str, object]
 """Plain values in the shape of the answer's model in `web/schema`."""
@@ -92,6 +93,11 @@ class Backend(Protocol):
     @property
     def learning(self) -> LearningBackend:
         """The model side."""
+        ...
+
+    @property
+    def sight(self) -> SightBackend:
+        """How the daemon fares."""
         ...
 
     def search(self, query: Query) -> Json:

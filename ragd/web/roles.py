@@ -14,6 +14,9 @@ from ragd.web.tokens import Role
 
 ROLES: Mapping[str, Role | None] = MappingProxyType(
     {
+        "GET /healthz": None,
+        "GET /readyz": Role.READ,
+        "GET /metrics": Role.READ,
         "GET /v1/openapi.json": Role.READ,
         "GET /v1/search": Role.READ,
         "GET /v1/status": Role.READ,

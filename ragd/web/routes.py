@@ -32,6 +32,7 @@ from ragd.web.schema import (
     VerifyAnswer,
     VerifyBody,
 )
+from ragd.web.sight import sight_router
 from ragd.web.tokens import Token
 from ragd.web.waiting import Waiting
 
@@ -63,6 +64,7 @@ def create_app(
     )
     faults.install(app)
     app.add_middleware(Guard, door=door or Door(), check=check or _knows_none)
+    app.include_router(sight_router(backend))
     app.include_router(_search(backend, default_limit), prefix="/v1")
     app.include_router(_reading(backend), prefix="/v1")
     app.include_router(_acting(backend), prefix="/v1")

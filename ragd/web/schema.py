@@ -150,7 +150,7 @@ class StatusAnswer(Told):
 
     model_config = ConfigDict(extra="allow")
 
-    state: Literal["ready", "indexing", "degraded"]
+    state: Literal["ready", "indexing", "degraded", "failed"]
     reasons: list[str]
     documents: DocumentCounts
     chunks: ChunkCounts

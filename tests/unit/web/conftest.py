@@ -139,6 +139,23 @@ class LearningShelf:
         self._asked.append(("feedback", query, chunk, good))
 
 
+class SightShelf:
+    """A SightBackend that says what a test wants."""
+
+    def __init__(self) -> None:
+        self.state, self.reasons = "ready", ("all is well",)
+        self.alive = True
+
+    def metrics(self, accept: str) -> tuple[bytes, str]:
+        return f"asked_for {len(accept)}\n".encode(), "text/plain; version=0.0.4; charset=utf-8"
+
+    def is_alive(self) -> bool:
+        return self.alive
+
+    def readiness(self) -> tuple[str, tuple[str, ...]]:
+        return self.state, self.reasons
+
+
 class Shelf:
     """A Backend of fixed answers that notes what it was asked; receipt 5 is searchable once `done` is set."""
 
@@ -146,6 +163,7 @@ class Shelf:
         self.asked: list[object] = []
         self.done = threading.Event()
         self.learning = LearningShelf(self.asked)
+        self.sight = SightShelf()
 
     def search(self, query: Query) -> Mapping[str, object]:
         self.asked.append(query)

@@ -1,0 +1,148 @@
+"""What an operator sees of the daemon besides its parts' own words: age, rates, room, and whether it gets on."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
+from typing import Any, Final
+
+from prometheus_client import CollectorRegistry
+from prometheus_client.exposition import choose_encoder
+
+from ragd.app import App
+from ragd.config.events import get_log
+from ragd.daemon.heart import Heart
+from ragd.daemon.host_facts import catalog_size_bytes, disk_facts, process_facts
+from ragd.daemon.meters import Meters
+from ragd.daemon.metrics import StatusCollector
+from ragd.daemon.readiness import Readiness, readiness
+from ragd.daemon.supervisor import Supervisor
+from ragd.domain.errors import BrokerUnavailable, RagdError
+from ragd.index.snapshot import newest_manifest
+from ragd.jobs.ages import oldest_jobs
+from ragd.jobs.broker import Broker
+
+_LOG = get_log("ragd.daemon")
+_SAMPLE_EVERY_S: Final = 3600.0
+_SAMPLE_AFTER_S: Final = 60.0
+_DAY_S: Final = 86400.0
+
+
+class Sight:
+    """Counts and facts of one daemon. `step` is the main thread's, the rest any thread's."""
+
+    def __init__(
+        self,
+        app: App,
+        broker: Broker,
+        supervisor: Supervisor,
+        wanted: Mapping[str, int],
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._app, self._broker, self._supervisor, self._wanted = app, broker, supervisor, wanted
+        self._clock = clock
+        self._started_at = clock()
+        self._sampled_at = self._started_at + _SAMPLE_AFTER_S - _SAMPLE_EVERY_S
+        self._recall: dict[int, float] = {}  # replaced whole
+        self._sampling: threading.Thread | None = None
+        self.registry = CollectorRegistry()
+        self.heart = Heart()
+        self.meters = Meters(self.registry)
+
+    def step(self) -> None:
+        """Samples ann_recall of the inexact indexes once an hour, in a thread of its own."""
+        if self._clock() - self._sampled_at < _SAMPLE_EVERY_S or (self._sampling and self._sampling.is_alive()):
+            return
+        self._sampled_at = self._clock()
+        if any(live.index.facts().kind == "ivf" for live in self._app.generations.all):
+            self._sampling = threading.Thread(target=self._sample, name="ann-recall", daemon=True)
+            self._sampling.start()
+        else:
+            self._recall = {}
+
+    def decided(self, facts: Mapping[str, Any]) -> Readiness:
+        """What the `reasons` and the proof in these facts mean together with the main thread's state."""
+        proof = facts.get("proof")
+        is_wrong = proof is not None and not proof["is_equal"]
+        return readiness(self.heart.beat, complaints=facts["reasons"], is_proven_wrong=is_wrong)
+
+    def facts(self) -> dict[str, Any]:
+        """What the status tells besides: rates, ages, spending, and what the machine says."""
+        now, spend = self._clock(), self._app.reader.learning.spend
+        since = self._app.reader.overview.waiting_since()
+        state = self._app.config.state
+        return {
+            **self.meters.recent(),
+            "started_at": self._started_at,
+            "loop_s": self.heart.beat.since_s,
+            "oldest_change_s": 0.0 if since is None else max(0.0, now - since),
+            "queue_ages_s": self._queue_ages(),
+            "workers_wanted": dict(self._wanted),
+            "deaths": self._deaths(),
+            "spend": {
+                "total": {what: asdict(cost) for what, cost in spend.by_what().items()},
+                "day": {what: asdict(cost) for what, cost in spend.by_what(now - _DAY_S).items()},
+            },
+            "process": process_facts(),
+            "disk": {**disk_facts(state), "catalog_bytes": catalog_size_bytes(state)},
+        }
+
+    def index_facts(self, generation: int, sequence: int) -> dict[str, Any]:
+        """Of one generation at this change sequence: its newest snapshot, and the last sample of ann_recall."""
+        newest = newest_manifest(self._app.places.generation(generation))
+        return {
+            "snapshot_age_s": None if newest is None else max(0.0, self._clock() - newest.created_at),
+            "snapshot_behind": sequence if newest is None else max(0, sequence - newest.sequence),
+            "ann_recall": self._recall.get(generation),
+        }
+
+    def _queue_ages(self) -> dict[str, float]:
+        try:
+            return oldest_jobs(self._broker)
+        except BrokerUnavailable:
+            return {}  # that it is away is told as a reason
+
+    def _deaths(self) -> dict[str, int]:
+        deaths: dict[str, int] = {}
+        for child in self._supervisor.status():
+            deaths[child.kind] = deaths.get(child.kind, 0) + child.deaths
+        return deaths
+
+    def _sample(self) -> None:
+        try:
+            self._recall = {
+                live.id: live.index.ann_recall(seed=int(self._clock()))
+                for live in self._app.generations.all
+                if live.index.facts().kind == "ivf"
+            }
+        except Exception:  # noqa: BLE001 - an edge: a figure that cannot be had must not end the daemon
+            _LOG.exception("ann_recall_broke")
+
+
+class SightDoor:
+    """The daemon as `/metrics`, `/healthz` and `/readyz` see it; `status` is the whole answer of `/v1/status`."""
+
+    def __init__(self, sight: Sight, status: Callable[[], Mapping[str, Any]]) -> None:
+        self._sight, self._status = sight, status
+        sight.registry.register(StatusCollector(status))
+
+    def metrics(self, accept: str) -> tuple[bytes, str]:
+        """Every metric in the form that fits this Accept header, and its content type."""
+        encoder, content_type = choose_encoder(accept)
+        return encoder(self._sight.registry), content_type
+
+    def is_alive(self) -> bool:
+        """True while the main thread gets on; asks nobody else."""
+        return not self._sight.heart.beat.is_stuck
+
+    def readiness(self) -> tuple[str, tuple[str, ...]]:
+        """The state and its reasons; a status that cannot be had is a failure."""
+        try:
+            facts = self._status()
+        except RagdError as error:
+            told = readiness(self._sight.heart.beat, complaints=(), unreadable=str(error))
+            return told.state, told.reasons
+        state = str(facts["state"])
+        return "ready" if state == "indexing" else state, tuple(facts["reasons"])
