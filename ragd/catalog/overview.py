@@ -40,7 +40,7 @@ class Overview:
         """How many documents are pending, text, searchable and failed; looks at those that are not searchable only."""
         total, pending, failed = self.file_counts()
         row = self._connections.mine.execute(
-            "SELECT count(*) FROM contents k JOIN documents d ON d.content_id = k.id"
+            "SELECT count(*) FROM contents k INDEXED BY contents_missing CROSS JOIN documents d ON d.content_id = k.id"
             " WHERE k.missing > 0 AND k.refs > 0 AND d.state = 'ready'"
         ).fetchone()
         text = int(row[0])
@@ -184,7 +184,8 @@ class Overview:
     def waiting_since(self) -> float | None:
         """When the oldest change that is not searchable yet was seen, Unix seconds; None when none waits."""
         row = self._connections.mine.execute(
-            "SELECT seen_at FROM receipts WHERE id = (SELECT min(id) FROM receipts WHERE outcome = 'pending')"
+            "SELECT seen_at FROM receipts WHERE id ="
+            " (SELECT min(id) FROM receipts INDEXED BY receipts_document WHERE outcome = 'pending')"
         ).fetchone()
         return float(row[0]) if row is not None else None
 

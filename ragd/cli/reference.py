@@ -58,6 +58,7 @@ def pages() -> dict[str, str]:
     """Every page of the reference by its file name."""
     from ragd.cli.reference_hooks import hooks
     from ragd.cli.reference_http import http
+    from ragd.cli.reference_metrics import metrics
 
     return {
         "configuration.md": _NOTE + configuration(),
@@ -65,6 +66,7 @@ def pages() -> dict[str, str]:
         "errors.md": _NOTE + errors(),
         "http.md": _NOTE + http(),
         "hooks.md": _NOTE + hooks(),
+        "metrics.md": _NOTE + metrics(),
     }
 
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict
 from typing import Any, Final
 
 from prometheus_client import CollectorRegistry
+from prometheus_client.core import Metric
 from prometheus_client.exposition import choose_encoder
 
 from ragd.app import App
@@ -121,6 +122,19 @@ class Sight:
             _LOG.exception("ann_recall_broke")
 
 
+class _Told(CollectorRegistry):
+    """What a registry holds, without the moments at which its series began: nobody asks for them."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        super().__init__()
+        self._registry = registry
+
+    def collect(self) -> Iterator[Metric]:
+        for metric in self._registry.collect():
+            metric.samples = [sample for sample in metric.samples if not sample.name.endswith("_created")]
+            yield metric
+
+
 class SightDoor:
     """The daemon as `/metrics`, `/healthz` and `/readyz` see it; `status` is the whole answer of `/v1/status`."""
 
@@ -131,7 +145,7 @@ class SightDoor:
     def metrics(self, accept: str) -> tuple[bytes, str]:
         """Every metric in the form that fits this Accept header, and its content type."""
         encoder, content_type = choose_encoder(accept)
-        return encoder(self._sight.registry), content_type
+        return encoder(_Told(self._sight.registry)), content_type
 
     def is_alive(self) -> bool:
         """True while the main thread gets on; asks nobody else."""

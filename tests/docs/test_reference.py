@@ -25,7 +25,7 @@ def generated() -> dict[str, str]:
     return pages()
 
 
-@pytest.mark.parametrize("name", ["configuration.md", "commands.md", "errors.md", "http.md", "hooks.md"])
+@pytest.mark.parametrize("name", ["configuration.md", "commands.md", "errors.md", "http.md", "hooks.md", "metrics.md"])
 def test_the_committed_page_is_what_the_code_says(name: str, generated: dict[str, str]) -> None:
     committed = (REFERENCE / name).read_text(encoding="utf-8")
     assert committed == generated[name], "write it anew: python -m ragd.cli.reference"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -14,6 +15,9 @@ from tempfile import TemporaryDirectory
 
 import httpx
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from ragd.daemon.metric_names import METRICS
 
 _START_S = 90.0
 
@@ -122,3 +126,45 @@ def test_what_is_not_there_is_told_in_the_one_shape(client: httpx.Client) -> Non
     ):
         assert response.status_code in (400, 404)
         assert set(response.json()["error"]) == {"code", "message", "hint"}
+
+
+def test_monitors_are_told_figures_that_come_from_what_was_done(client: httpx.Client) -> None:
+    top = str(client.base_url).removesuffix("v1/")
+    assert client.get(f"{top}healthz").text == "ok"
+    deadline = time.monotonic() + 20
+    while client.get("/status").json()["documents"]["failed"] != 1:  # it was tried again above
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    ready = client.get(f"{top}readyz")
+    assert (ready.status_code, ready.json()["state"]) == (200, "ready")
+    assert client.get("/search", params={"q": " "}).status_code == 400
+    samples = {
+        (sample.name, *sorted(sample.labels.values())): sample.value
+        for family in text_string_to_metric_families(client.get(f"{top}metrics").text)
+        for sample in family.samples
+    }
+    assert {name for name, *_ in samples if name.endswith(("_created", "_gcreated"))} == set()
+    assert samples["ragd_documents", "failed"] == 1
+    assert samples["ragd_documents", "searchable"] == 5
+    assert samples["ragd_freshness_seconds_count", "fresh", "meaning"] >= 1
+    assert (
+        samples["ragd_freshness_seconds_count", "bulk", "words"]
+        + samples["ragd_freshness_seconds_count", "fresh", "words"]
+        >= 5
+    )
+    assert samples["ragd_encoded_chunks_total", "change"] >= 4
+    assert samples["ragd_edited_chars_total",] >= samples["ragd_encoded_chars_total", "change"] * 0.3
+    assert samples["ragd_search_seconds_count", "dense"] >= 1
+    assert samples["ragd_search_failures_total", "bad_request"] >= 1
+    assert samples["ragd_workers", "embed"] == samples["ragd_workers_wanted", "embed"] == 1
+    assert samples["ragd_redis_up",] == samples["ragd_state", "ready"] == 1
+    assert samples["ragd_oldest_change_seconds",] == 0
+    assert samples["ragd_process_memory_bytes",] > 5e7
+    assert samples["ragd_disk_free_bytes",] > 0
+    assert samples["ragd_loop_seconds",] < 30
+    missing = {name for name in METRICS if not any(told.startswith(name) for told, *_ in samples)}
+    # No inexact index and no paid work here; a proof and a snapshot may not have been made yet.
+    assert missing <= {name for name in METRICS if re.search(r"ann_recall|_spend_|_proof_|_snapshot_age", name)}
+    status = client.get("/status").raise_for_status().json()
+    assert status["freshness"]["meaning"]["count"] >= 1
+    assert status["rates"]["search_p99_s"] > 0

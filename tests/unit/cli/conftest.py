@@ -17,6 +17,7 @@ from ragd.domain.search import Query
 from ragd.web.backend import LearningBackend
 from ragd.web.routes import create_app
 from ragd.web.server import Server
+from ragd.web.sight import SightBackend
 
 Run = Callable[..., Result]
 
@@ -25,6 +26,7 @@ class Backend:
     """Answers as a small, healthy daemon; `asked` keeps the questions, `fault` is raised instead when set."""
 
     learning: LearningBackend  # set by the tests of commands that ask it
+    sight: SightBackend
 
     def __init__(self) -> None:
         self.asked: list[tuple[str, Any]] = []

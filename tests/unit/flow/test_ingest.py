@@ -8,6 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from ragd.domain.landing import Landing
 from ragd.domain.search import Filters
 
 READER = "paragraphs 1"
@@ -330,3 +331,45 @@ def test_a_job_done_twice_changes_nothing(world: Any, kind: str) -> None:
     queue += queue[:]
     world.work()
     assert world.live_texts() == {"once", "twice"}
+
+
+def test_what_a_commit_made_searchable_is_told_once_with_its_wait_its_lane_and_its_cost(world: Any) -> None:
+    told: list[Landing] = []
+    world.ingest.on_landed = told.append
+    world.write(b"a.txt", "one\n\ntwo")
+    assert world.reader.overview.waiting_since() is not None
+    world.extract()
+    by_words = [waited for landing in told for waited in landing.by_words]
+    assert [waited.is_fresh for waited in by_words] == [True]
+    assert 0 < by_words[0].seconds < 1
+    assert sum(landing.edited_chars for landing in told) == len("one\n\ntwo")
+    assert not any(landing.by_meaning for landing in told)
+    told.clear()
+    world.embed()
+    assert [(len(landing.by_meaning), landing.chunks, landing.encoded_chars) for landing in told] == [(1, 2, 6)]
+    assert told[0].encode_s == 0.1
+    assert not told[0].is_fill
+    assert world.reader.overview.waiting_since() is None
+    told.clear()
+    world.files[b"b.txt"] = b"three"
+    world.see(b"b.txt", fresh=False)
+    world.work()
+    lanes = [waited.is_fresh for landing in told for waited in (*landing.by_words, *landing.by_meaning)]
+    assert lanes == [False, False]
+    told.clear()
+    del world.files[b"a.txt"]
+    world.see(b"a.txt")
+    assert [len(landing.by_meaning) for landing in told] == [1]
+    assert [landing.chunks for landing in told] == [0]
+
+
+def test_counts_by_state_need_no_look_at_what_is_searchable(world: Any) -> None:
+    world.write(b"a.txt", "one\n\ntwo")
+    world.write(b"b.txt", "three")
+    assert world.reader.overview.documents_by_state() == {"pending": 2, "text": 0, "searchable": 0, "failed": 0}
+    world.extract()
+    assert world.reader.overview.documents_by_state() == {"pending": 0, "text": 2, "searchable": 0, "failed": 0}
+    world.embed()
+    world.write(b"a.txt", "one\n\ntwo\n\nfour")
+    world.extract()
+    assert world.reader.overview.documents_by_state() == {"pending": 0, "text": 1, "searchable": 1, "failed": 0}
