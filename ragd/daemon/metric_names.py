@@ -30,7 +30,7 @@ _ALL = (
         ("state",),
     ),
     Metric("ragd_reasons", "gauge", "How many reasons `ragd status` gives for being degraded or failed."),
-    Metric("ragd_loop_seconds", "gauge", "How long ago the writing thread turned to what it does now."),
+    Metric("ragd_loop_seconds", "gauge", "How long ago the committing thread was heard of."),
     Metric("ragd_scrape_seconds", "gauge", "What gathering these figures took."),
     Metric(
         "ragd_freshness_seconds",

@@ -6,7 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from ragd.daemon.heart import Beat
+
+class Phase(StrEnum):
+    """What the daemon is about; searches are to be sent to one that serves."""
+
+    STARTING = "starting"
+    SERVING = "serving"
+    STOPPING = "stopping"
 
 
 class State(StrEnum):
@@ -31,24 +37,24 @@ class Readiness:
 
 
 def readiness(
-    beat: Beat, *, complaints: Sequence[str], unreadable: str = "", is_proven_wrong: bool = False
+    phase: Phase,
+    *,
+    complaints: Sequence[str],
+    is_stuck: bool = False,
+    unreadable: str = "",
+    is_proven_wrong: bool = False,
 ) -> Readiness:
-    """Decides from the main thread's `beat` and what the parts complain of.
+    """Decides from what the daemon is about and what its parts complain of.
 
     It fails where a search would miss what is there, or show what is not: the catalog cannot be read (`unreadable`
     says why), the last proof found index and catalog apart and could not repair it, or nothing is written any more
-    since the main thread is stuck, has not begun, or ends.
+    since the committing thread is stuck (which is among the complaints), has not begun, or ends.
     """
     grave = [f"the catalog cannot be read: {unreadable}"] if unreadable else []
     if is_proven_wrong:
         grave.append("the index is not what the catalog says (see: ragd verify)")
-    if beat.is_ending:
-        grave.append("the daemon is stopping")
-    elif beat.since_s is None:
-        grave.append("the daemon is starting")
-    elif beat.is_stuck:
-        work = f"been at `{beat.doing}`" if beat.doing else "not turned"
-        grave.append(f"the writing thread has {work} for {beat.since_s:.0f} s (its log tells at what; restart ragd)")
-    if grave:
+    if phase is not Phase.SERVING:
+        grave.append(f"the daemon is {phase}")
+    if grave or is_stuck:
         return Readiness(State.FAILED, (*grave, *complaints))
     return Readiness(State.DEGRADED if complaints else State.READY, tuple(complaints))

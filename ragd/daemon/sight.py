@@ -14,11 +14,11 @@ from prometheus_client.exposition import choose_encoder
 
 from ragd.app import App
 from ragd.config.events import get_log
-from ragd.daemon.heart import Heart
+from ragd.daemon.heartbeat import Heartbeat
 from ragd.daemon.host_facts import catalog_size_bytes, disk_facts, process_facts
 from ragd.daemon.meters import Meters
 from ragd.daemon.metrics import StatusCollector
-from ragd.daemon.readiness import Readiness, readiness
+from ragd.daemon.readiness import Phase, Readiness, readiness
 from ragd.daemon.supervisor import Supervisor
 from ragd.domain.errors import BrokerUnavailable, RagdError
 from ragd.index.snapshot import newest_manifest
@@ -39,18 +39,32 @@ class Sight:
         app: App,
         broker: Broker,
         supervisor: Supervisor,
+        heartbeat: Heartbeat,
         wanted: Mapping[str, int],
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._app, self._broker, self._supervisor, self._wanted = app, broker, supervisor, wanted
+        self._heartbeat, self._phase = heartbeat, Phase.STARTING
         self._clock = clock
         self._started_at = clock()
         self._sampled_at = self._started_at + _SAMPLE_AFTER_S - _SAMPLE_EVERY_S
         self._recall: dict[int, float] = {}  # replaced whole
         self._sampling: threading.Thread | None = None
         self.registry = CollectorRegistry()
-        self.heart = Heart()
         self.meters = Meters(self.registry)
+
+    def began(self) -> None:
+        """The main thread takes up its work."""
+        self._phase = Phase.SERVING
+
+    def ended(self) -> None:
+        """The main thread has left its work for good."""
+        self._phase = Phase.STOPPING
+
+    @property
+    def is_alive(self) -> bool:
+        """True while the main thread gets on."""
+        return self._heartbeat.is_beating
 
     def step(self) -> None:
         """Samples ann_recall of the inexact indexes once an hour, in a thread of its own."""
@@ -64,10 +78,14 @@ class Sight:
             self._recall = {}
 
     def decided(self, facts: Mapping[str, Any]) -> Readiness:
-        """What the `reasons` and the proof in these facts mean together with the main thread's state."""
+        """What the `reasons` and the proof in these facts mean together with how the main thread is."""
         proof = facts.get("proof")
         is_wrong = proof is not None and not proof["is_equal"]
-        return readiness(self.heart.beat, complaints=facts["reasons"], is_proven_wrong=is_wrong)
+        return readiness(self._phase, complaints=facts["reasons"], is_stuck=not self.is_alive, is_proven_wrong=is_wrong)
+
+    def unreadable(self, why: str) -> Readiness:
+        """What it means that the status cannot be had."""
+        return readiness(self._phase, complaints=(), is_stuck=not self.is_alive, unreadable=why)
 
     def facts(self) -> dict[str, Any]:
         """What the status tells besides: rates, ages, spending, and what the machine says."""
@@ -77,7 +95,7 @@ class Sight:
         return {
             **self.meters.recent(),
             "started_at": self._started_at,
-            "loop_s": self.heart.beat.since_s,
+            "loop_s": self._heartbeat.silent_s,
             "oldest_change_s": 0.0 if since is None else max(0.0, now - since),
             "queue_ages_s": self._queue_ages(),
             "workers_wanted": dict(self._wanted),
@@ -149,14 +167,14 @@ class SightDoor:
 
     def is_alive(self) -> bool:
         """True while the main thread gets on; asks nobody else."""
-        return not self._sight.heart.beat.is_stuck
+        return self._sight.is_alive
 
     def readiness(self) -> tuple[str, tuple[str, ...]]:
         """The state and its reasons; a status that cannot be had is a failure."""
         try:
             facts = self._status()
         except RagdError as error:
-            told = readiness(self._sight.heart.beat, complaints=(), unreadable=str(error))
+            told = self._sight.unreadable(str(error))
             return told.state, told.reasons
         state = str(facts["state"])
         return "ready" if state == "indexing" else state, tuple(facts["reasons"])

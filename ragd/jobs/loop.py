@@ -51,8 +51,7 @@ class WorkerOptions:
 
     With a `revision`, the loop ends as soon as the published settings have another. `failed` is told of
     a task that is given up, before it leaves the worker's hands. `burst` ends the loop when the queue is empty.
-    `stopping` is set as soon as a signal asks for the end, so that a long job can hand back its rest. `turned` is told
-    at every turn of the loop what it turns to: a task's name, or nothing.
+    `stopping` is set as soon as a signal asks for the end, so that a long job can hand back its rest.
     """
 
     name: str = ""
@@ -60,7 +59,6 @@ class WorkerOptions:
     failed: Callable[[Task, Exception], None] | None = None
     burst: bool = False
     stopping: threading.Event = field(default_factory=threading.Event)
-    turned: Callable[[str], None] = lambda _task: None
 
 
 def run_worker(
@@ -149,7 +147,6 @@ class QueueWorker(SimpleWorker):  # type: ignore[misc] # rq's classes are untype
         """The next job, already marked as started; None in a burst when the queue is empty."""
         self._state, refusals = "idle", 0
         while True:
-            self._options.turned("")
             try:
                 taken = self._hold.take(None if self._options.burst else _WAIT_S)
                 self._check_revision(taken.revision if taken else None)
@@ -167,7 +164,6 @@ class QueueWorker(SimpleWorker):  # type: ignore[misc] # rq's classes are untype
 
     def execute_job(self, job: Task, queue: LanedQueue) -> None:
         """Runs a task's handler and ends the job in Redis."""
-        self._options.turned(job.name)
         end = self._outcome(job)
         try:
             end()
@@ -229,7 +225,6 @@ class QueueWorker(SimpleWorker):  # type: ignore[misc] # rq's classes are untype
         wait_s = min(wait_s * 2 ** min(refusals, 10), most_s)
         is_said = False
         while True:
-            self._options.turned("")
             if error is not None:
                 if self._stop_requested:
                     raise StopRequested
