@@ -63,7 +63,7 @@ def sight_router(backend: HasSight) -> APIRouter:
         body, content_type = backend.sight.metrics(accept)
         return Response(body, media_type=content_type)
 
-    @router.get("/healthz", response_class=PlainTextResponse, responses=_ALIVE)
+    @router.get("/healthz", response_class=Response, responses=_ALIVE)
     def healthz() -> PlainTextResponse:
         """Whether the process and its main thread get on: `ok`, or 503. Tells nothing else, and asks for no token."""
         is_alive = backend.sight.is_alive()
