@@ -261,3 +261,9 @@ class BudgetExceeded(RagdError):
 
     exit_code = 17
     http_status = 409
+
+
+class Unwell(RagdError):
+    """`ragd doctor` found something that is wrong; each finding says what mends it."""
+
+    exit_code = 20
