@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shlex
+import stat
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -133,6 +134,7 @@ def _machine(loaded: Loaded, program: Path | None, run_as: str, *, is_user: bool
     folders = tuple(Path(os.path.abspath(folder)) for each in config.collections for folder in each.folders)
     return Machine(
         program=Path(os.path.abspath(program)) if program else _this_program(),
+        interpreter=Path(os.path.realpath(sys.executable)),
         config=Path(os.path.abspath(loaded.file)) if loaded.file else own_config if is_user else SYSTEM_CONFIG,
         state=Path(os.path.abspath(config.state)) if is_named or is_user else SYSTEM_STATE,
         user=run_as,
@@ -181,6 +183,9 @@ def _next_steps(machine: Machine, *, is_elsewhere: bool) -> list[str]:
         return []
     control = f"systemctl {'--user ' if machine.is_user else ''}"
     steps = [] if machine.is_user else ["systemd-sysusers", "systemd-tmpfiles --create ragd.conf"]
+    closed = [] if machine.is_user else _closed_folders(machine)
+    for folder in closed:
+        steps.append(f"# {folder} is closed to others: install ragd where {machine.user} may run it, such as /opt/ragd")
     if not machine.config.is_file():
         steps.append(f"ragd config init {shlex.quote(str(machine.config))}")
     if machine.folders is None:
@@ -189,3 +194,11 @@ def _next_steps(machine: Machine, *, is_elsewhere: bool) -> list[str]:
     if machine.is_user:
         steps.append("loginctl enable-linger  # to go on when you are not logged in")
     return ["next:", *(f"  {step}" for step in steps)]
+
+
+def _closed_folders(machine: Machine) -> list[Path]:
+    """Folders on the way to the program or its interpreter that not everybody may enter."""
+    found = []
+    for path in (machine.program, machine.interpreter):
+        found += [folder for folder in path.parents if folder.is_dir() and not folder.stat().st_mode & stat.S_IXOTH]
+    return sorted(set(found))

@@ -36,11 +36,12 @@ _STATES = Path("/var/lib")
 class Machine:
     """What the units must know of a machine; the defaults are those of the files in `systemd/`.
 
-    All paths are absolute. `folders` are the watched ones, None where they are not known yet. `is_user` makes units for
-    a person's own manager, which may take fewer measures.
+    Paths are absolute. `interpreter` is what the program's first line leads to. `folders` are the watched ones, None
+    where they are not known yet. `is_user` makes units for a person's own manager, which may take fewer measures.
     """
 
     program: Path = Path("/usr/bin/ragd")
+    interpreter: Path = Path("/usr/bin/python3")
     config: Path = SYSTEM_CONFIG
     state: Path = SYSTEM_STATE
     user: str = "ragd"
@@ -133,7 +134,7 @@ def _cage(machine: Machine) -> str:
 
 def _protect_home(machine: Machine) -> str:
     """Homes are out of sight where nothing that is needed lies in one; folders that are not known may lie in one."""
-    needed = [machine.program, machine.config, machine.state, *(machine.folders or ())]
+    needed = [machine.program, machine.interpreter, machine.config, machine.state, *(machine.folders or ())]
     is_needed = machine.folders is None or any(_is_in(path, _HOMES) for path in needed)
     return "read-only" if is_needed else "yes"
 

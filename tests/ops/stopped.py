@@ -11,6 +11,7 @@ from contextlib import contextmanager
 import pytest
 
 _SEIZE, _INTERRUPT, _DETACH = 0x4206, 0x4207, 17
+_WALL = 0x40000000
 
 
 @contextmanager
@@ -25,8 +26,9 @@ def stopped_thread(thread_id: int) -> Iterator[None]:
     if call(_SEIZE, thread_id, None, None) != 0:
         pytest.skip(f"ptrace is not allowed here: {os.strerror(ctypes.get_errno())}")
     assert call(_INTERRUPT, thread_id, None, None) == 0
-    os.waitpid(thread_id, getattr(os, "__WALL", 0x40000000))
+    os.waitpid(thread_id, _WALL)
     try:
         yield
     finally:
-        call(_DETACH, thread_id, None, None)
+        if call(_DETACH, thread_id, None, None) != 0:
+            os.waitpid(thread_id, _WALL)  # it was killed meanwhile: whose child it is hears of that only after us

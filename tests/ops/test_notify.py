@@ -16,7 +16,7 @@ import pytest
 from tests.ops.stopped import stopped_thread
 
 PATIENCE_S = 90.0
-WATCHDOG_S = 2.0
+WATCHDOG_S = 1.0
 HANG_S = 6.0  # a main thread that is silent for longer hangs, whatever the watchdog's time
 
 

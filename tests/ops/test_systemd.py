@@ -119,6 +119,7 @@ def test_watched_folders_are_read_only_and_seen_where_tmp_is_another_one() -> No
     assert "ProtectHome=yes" in lines
     assert "ProtectHome=read-only" in files(Machine(folders=(Path("/home/me/docs"),)))[SERVICE].splitlines()
     assert "ProtectHome=read-only" in files(Machine(folders=folders, program=Path("/home/me/ragd")))[SERVICE]
+    assert "ProtectHome=read-only" in files(Machine(folders=folders, interpreter=Path("/root/.local/python")))[SERVICE]
 
 
 def test_a_state_folder_outside_the_usual_place_may_be_written() -> None:
