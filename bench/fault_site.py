@@ -24,6 +24,7 @@ from ragd.testing.tiny import tiny_model
 
 BUILD: Final = Path(__file__).parents[1] / ".build" / "faults"
 _MARK: Final = re.compile(r"mark\d{5}x")
+_TRACEBACK: Final = re.compile(r"^Traceback.*?^(\S.*?)$", re.DOTALL | re.MULTILINE)
 _POLL_S: Final = 0.05
 _MARKS: Final = {
     "extract": ("worker", "extract"),
@@ -266,8 +267,9 @@ class Site:
             lost = sum(path in self.texts for path in self.wrong())
             return Outcome(False, lost, time.monotonic() - since, str(error))
         taken_s = time.monotonic() - since
-        if "Traceback" in self.log.read_text(errors="replace"):
-            return Outcome(False, 0, taken_s, f"{note}; but the log holds a traceback")
+        broken = _TRACEBACK.search(self.log.read_text(errors="replace"))
+        if broken is not None:
+            return Outcome(False, 0, taken_s, f"{note}; but the log holds a traceback: {broken[1]}")
         return Outcome(True, 0, taken_s, note)
 
     def _is_whole(self) -> bool:

@@ -20,7 +20,11 @@ _LOG = get_log("ragd.daemon")
 
 
 class IndexJobs:
-    """Hands each answer to the flow; a jobs.tasks.Commits. `encoder_problem` says why nothing is embedded."""
+    """Hands each answer to the flow; a jobs.tasks.Commits. `encoder_problem` says why nothing is embedded.
+
+    Only what a batch of this daemon asked for counts: numbers of documents and chunks mean nothing in another catalog,
+    or in this one put back from a copy, and a worker may err.
+    """
 
     def __init__(
         self,
@@ -46,16 +50,21 @@ class IndexJobs:
 
     def commit_text(self, batch_id: str, results: Sequence[ExtractResult], extracted_at: float) -> None:
         """Files were read."""
-        if self._is_strange(batch_id):
-            return
-        self._ingest.commit_text(results, extracted_at)
+        asked = self._dispatch.asked_text(batch_id, results)
+        if len(asked) < len(results):
+            _LOG.info("answer_ignored", batch=batch_id, files=len(results) - len(asked))
+        if asked:
+            self._ingest.commit_text(asked, extracted_at)
 
     def commit_vectors(self, result: EmbedResult) -> None:
-        """Chunks were embedded."""
-        if self._is_strange(result.batch_id):
-            return
-        self._ingest.commit_vectors(result)
-        self.encoder_problem = ""
+        """Chunks were embedded. Raises PayloadInvalid for vectors of another space: the batch is sent again."""
+        asked = self._dispatch.asked_vectors(result)
+        if asked is None or len(asked.chunk_ids) < len(result.chunk_ids):
+            ignored = len(result.chunk_ids) - (len(asked.chunk_ids) if asked is not None else 0)
+            _LOG.info("answer_ignored", batch=result.batch_id, chunks=ignored)
+        if asked is not None:
+            self._ingest.commit_vectors(asked)
+            self.encoder_problem = ""
 
     def trouble(self, trouble: Trouble) -> None:
         """A batch was given up: an encoder that fails is left alone for a while, a file that kills is isolated."""
@@ -114,10 +123,3 @@ class IndexJobs:
         except PayloadInvalid:
             if not places.outcome.is_file():  # it was told before, when there was no room to note it
                 raise
-
-    def _is_strange(self, batch_id: str) -> bool:
-        # Numbers of documents and chunks mean nothing in another catalog, or in this one put back from a copy.
-        if self._dispatch.knows(batch_id):
-            return False
-        _LOG.info("answer_ignored", batch=batch_id)
-        return True

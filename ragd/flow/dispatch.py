@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 from ragd.catalog.documents import Documents, Pending
 from ragd.catalog.vectors import Vectors
-from ragd.domain.errors import BrokerUnavailable
-from ragd.domain.work import EmbedBatch, ExtractBatch, ExtractItem, Outbox
+from ragd.domain.errors import BrokerUnavailable, PayloadInvalid
+from ragd.domain.work import EmbedBatch, EmbedResult, ExtractBatch, ExtractItem, ExtractResult, Outbox
 from ragd.flow.generations import Generations, Live
 
 _SUSPECT_ATTEMPTS = 2
@@ -100,9 +100,35 @@ class Dispatch:
             sum(len(batch.chunks) for batch in self._embedding.values()),
         )
 
-    def knows(self, batch_id: str) -> bool:
-        """True while an answer to this batch is awaited: one of another daemon, or of before a restart, is not."""
-        return batch_id in self._extracting or batch_id in self._embedding
+    def asked_text(self, batch_id: str, results: Sequence[ExtractResult]) -> tuple[ExtractResult, ...]:
+        """Those of an answer's results that this batch asked for and that did not come yet: a worker may err."""
+        batch = self._extracting.get(batch_id)
+        wanted = batch.documents if batch is not None else {}
+        return tuple(result for result in results if wanted.get(result.document_id) == result.version)
+
+    def asked_vectors(self, result: EmbedResult) -> EmbedResult | None:
+        """What of an answer its batch asked for and did not get yet; None for nothing. Raises PayloadInvalid.
+
+        Vectors of another dimension or generation are refused: stored, they would be refused by the index for ever.
+        """
+        batch = self._embedding.get(result.batch_id)
+        if batch is None:
+            return None
+        live = self._generations.get(batch.generation)
+        if live is not None and (result.generation, result.vectors.shape[1]) != (live.id, live.space.dimension):
+            raise PayloadInvalid(
+                f"an embed worker answered {result.vectors.shape[1]} numbers a vector for generation "
+                f"{result.generation}; generation {live.id} has {live.space.dimension}",
+                hint="see that every worker runs this version of ragd with the daemon's model",
+            )
+        rows = [at for at, chunk_id in enumerate(result.chunk_ids) if chunk_id in batch.chunks]
+        if len(rows) == len(result.chunk_ids):
+            return result
+        if not rows:
+            return None
+        return replace(
+            result, chunk_ids=tuple(result.chunk_ids[at] for at in rows), vectors=result.vectors[rows], encoded_chars=0
+        )
 
     def extracted(self, answered: Iterable[tuple[int, int]]) -> None:
         """These documents came back, each in the version given; a newer one that was sent since stays out."""

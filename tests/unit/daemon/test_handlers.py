@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import cast
 
@@ -13,7 +14,7 @@ from ragd.daemon.handlers import IndexJobs
 from ragd.daemon.plans import Plans
 from ragd.domain.errors import DiskFull, PayloadInvalid
 from ragd.domain.training import RunOutcome, RunPlaces
-from ragd.domain.work import EmbedResult
+from ragd.domain.work import EmbedResult, ExtractResult
 from ragd.flow.dispatch import Dispatch
 from ragd.flow.ingest import Ingest
 from ragd.flow.training import Training
@@ -23,16 +24,19 @@ from tests.unit.flow.workshop import Workshop
 
 
 class Flow:
-    """Remembers what it is told; knows one batch."""
+    """Remembers what it is told; asked for one batch: document 1 in version 1, chunk 1."""
 
     def __init__(self) -> None:
         self.told: list[str] = []
 
-    def knows(self, batch_id: str) -> bool:
-        return batch_id == "bulk-mine"
+    def asked_text(self, batch_id: str, results: Sequence[ExtractResult]) -> tuple[ExtractResult, ...]:
+        return tuple(one for one in results if batch_id == "bulk-mine" and (one.document_id, one.version) == (1, 1))
 
-    def commit_text(self, results: object, extracted_at: float) -> None:
-        self.told.append("text")
+    def asked_vectors(self, result: EmbedResult) -> EmbedResult | None:
+        return result if result.batch_id == "bulk-mine" else None
+
+    def commit_text(self, results: Sequence[ExtractResult], extracted_at: float) -> None:
+        self.told.append(f"text of {[one.document_id for one in results]}")
 
     def commit_vectors(self, result: EmbedResult) -> None:
         self.told.append("vectors")
@@ -48,6 +52,9 @@ class Flow:
         self.told.append("step")
 
 
+READ = ExtractResult(1, 1, None, reason="no text")
+
+
 def jobs(flow: Flow) -> IndexJobs:
     training, files = cast(Training, flow), cast(RunFiles, flow)
     return IndexJobs(cast(Ingest, flow), cast(Dispatch, flow), Plans(), lambda: None, training, files)
@@ -59,14 +66,14 @@ def result(batch_id: str) -> EmbedResult:
 
 def test_answers_to_batches_that_are_awaited_are_committed() -> None:
     flow = Flow()
-    jobs(flow).commit_text("bulk-mine", (), 1.0)
+    jobs(flow).commit_text("bulk-mine", (READ, replace(READ, document_id=2), replace(READ, version=2)), 1.0)
     jobs(flow).commit_vectors(result("bulk-mine"))
-    assert flow.told == ["text", "vectors"]
+    assert flow.told == ["text of [1]", "vectors"]
 
 
 def test_answers_of_another_daemon_or_of_before_a_restart_are_ignored() -> None:
     flow = Flow()
-    jobs(flow).commit_text("bulk-of-another", (), 1.0)
+    jobs(flow).commit_text("bulk-of-another", (READ,), 1.0)
     jobs(flow).commit_vectors(result("bulk-of-another"))
     assert flow.told == []
 

@@ -227,7 +227,7 @@ def test_vectors_of_a_generation_that_was_given_up_are_let_go(spaces: Spaces) ->
     spaces.tables.vectors.retire(spaces.second)
     spaces.generations.remove(spaces.second)
     spaces.dispatch.forget(spaces.second)
-    assert not spaces.dispatch.knows(batch.id)
+    assert spaces.dispatch.asked_vectors(spaces.encoded(batch)) is None
     spaces.ingest.commit_vectors(spaces.encoded(batch))
     while not spaces.tables.vectors.drop_retired(limit=1)[1]:
         pass

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from ragd.domain.errors import PayloadInvalid
 from ragd.domain.landing import Landing
 from ragd.domain.search import Filters
+from ragd.domain.work import EmbedResult, ExtractResult
 
 READER = "paragraphs 1"
+DIMENSION = 8
 
 ALL = Filters()
 
@@ -250,12 +255,33 @@ def test_an_answer_for_an_older_version_leaves_the_newer_one_in_flight(world: An
     newer = world.outbox.extracts.pop(0)
     world.outbox.extracts.append(stale)
     world.extract(1)
-    assert world.dispatch.knows(newer.id)
-    assert not world.dispatch.knows(stale.id)
+    assert world.dispatch.in_flight == (1, 0)
     assert not world.outbox.extracts
     world.outbox.extracts.append(newer)
     world.work()
     assert world.live_texts() == {"new"}
+
+
+def test_of_an_answer_only_what_was_asked_for_counts(world: Any) -> None:
+    world.write(b"a.txt", "one\n\ntwo")
+    (batch,) = world.outbox.extracts
+    (item,) = batch.items
+    mine = ExtractResult(item.document_id, item.version, None, reason="empty")
+    strange = (replace(mine, document_id=99), replace(mine, version=99))
+    assert world.dispatch.asked_text(batch.id, (mine, *strange)) == (mine,)
+    assert world.dispatch.asked_text("bulk-of-another", (mine,)) == ()
+    world.extract()
+    assert world.dispatch.asked_text(batch.id, (mine,)) == ()
+    (batch,) = world.outbox.embeds
+    vectors = np.zeros((3, DIMENSION), np.float16)
+    answer = EmbedResult(batch.id, batch.generation, (*batch.chunk_ids, 99), vectors, 0.1, 6)
+    asked = world.dispatch.asked_vectors(answer)
+    assert (asked.chunk_ids, asked.vectors.shape) == (batch.chunk_ids, (2, DIMENSION))
+    assert world.dispatch.asked_vectors(replace(answer, chunk_ids=(97, 98, 99))) is None
+    assert world.dispatch.asked_vectors(replace(answer, batch_id="bulk-of-another")) is None
+    for wrong in ({"vectors": vectors[:, 1:]}, {"generation": 99}):
+        with pytest.raises(PayloadInvalid, match="an embed worker answered"):
+            world.dispatch.asked_vectors(replace(answer, **wrong))
 
 
 PATHS = st.sampled_from([b"a.txt", b"b.txt", b"sub/c.txt", b"sub/d.txt"])

@@ -1,0 +1,210 @@
+"""What can happen to the workers: killed in a job, hung, out of memory, and answering what nobody asked for."""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import signal
+import threading
+import time
+from collections.abc import Callable
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any, Final, cast
+
+import numpy as np
+import psutil
+
+from bench.fault import Outcome, Scenario
+from bench.fault_site import NotSo, Site, site
+from ragd.domain.work import EmbedBatch, EmbedResult, ExtractBatch, ExtractResult
+from ragd.jobs.broker import Broker
+from ragd.jobs.hold import Hold
+from ragd.jobs.payload import decode
+from ragd.jobs.queue import Queues, Trouble
+
+_MIB: Final = 1 << 20
+_FILES: Final = 60
+
+
+def killed(scratch: Path) -> Outcome:
+    """Kill -9 of each worker, and of the child that reads, in the middle of a job, twice each."""
+    with site(scratch) as one:
+        for kind in ("extract", "embed", "sandbox") * 2:
+            for _ in range(_FILES // 6):
+                one.write()
+            busy = "extract" if kind == "sandbox" else kind
+            one.until(partial(_is_busy, one, busy), f"the {busy} worker is at work", 20.0)
+            os.kill(one.child(kind), signal.SIGKILL)
+            one.searches()
+        return one.outcome(time.monotonic(), "six times replaced, jobs taken back")
+
+
+def hung_reader(scratch: Path) -> Outcome:
+    """The extract worker hangs in a job (SIGSTOP)."""
+    return _hung(scratch, "extract")
+
+
+def hung_encoder(scratch: Path) -> Outcome:
+    """The embed worker hangs in a job (SIGSTOP)."""
+    return _hung(scratch, "embed")
+
+
+def large_file(scratch: Path) -> Outcome:
+    """A file whose reading needs more than `read.memory_mb` stands alone in `ragd failed`; everything else is read."""
+    with site(scratch, environment={"RAGD_READ__MEMORY_MB": "128", "RAGD_READ__MAX_CHARS": "400000000"}) as one:
+        (one.folder / "large.json").write_text(json.dumps([{"a": [n, [n]]} for n in range(1_500_000)]))
+        one.edit()
+        begun = time.monotonic()
+        reason = _failure(one, "large.json")
+        if "memory_mb" not in reason:
+            raise NotSo(f"large.json failed for another reason: {reason}")
+        taken_s = one.until(lambda: set(one.wrong()) == {"large.json"}, "everything else is served")
+        (one.folder / "large.json").unlink()
+        found = one.outcome(begun, f"said: {reason}")
+        return Outcome(found.survived, found.lost, taken_s, found.note)
+
+
+def no_memory(scratch: Path) -> Outcome:
+    """The embed worker gets no memory any more (its address space is limited from outside), then does again."""
+    with site(scratch) as one:
+        pid = one.child("embed")
+        mapped = psutil.Process(pid).memory_info().vms
+        resource.prlimit(pid, resource.RLIMIT_AS, (mapped - 8 * _MIB, resource.RLIM_INFINITY))
+        for _ in range(_FILES):
+            one.write(paragraphs=12)
+        time.sleep(5.0)
+        one.searches()
+        said = one.reasons()
+        begun = time.monotonic()
+        try:
+            resource.prlimit(pid, resource.RLIMIT_AS, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+        except ProcessLookupError:
+            said = said or ["the worker ended and was replaced"]
+        return one.outcome(begun, f"said: {(said or ['nothing, it managed'])[0][:90]}")
+
+
+def rubbish(scratch: Path) -> Outcome:
+    """Beside the workers stands one that answers with other files, other chunks, wrong shapes, no numbers and noise."""
+    with site(scratch) as one:
+        for worker in ("extract", "embed"):
+            os.kill(one.child(worker), signal.SIGSTOP)  # so that the impostor gets the jobs
+        with _impostor(one) as answered:
+            for _ in range(3):
+                one.edit()
+                time.sleep(0.5)
+            one.until(lambda: answered() >= 6, "the impostor was given work", 20.0)
+        for worker in ("extract", "embed"):
+            os.kill(one.child(worker), signal.SIGCONT)
+        begun = time.monotonic()
+        for _ in range(2):
+            one.searches()
+        return one.outcome(begun, f"{answered()} strange answers were refused, their jobs done again")
+
+
+def _hung(scratch: Path, kind: str) -> Outcome:
+    with site(scratch) as one:
+        for _ in range(_FILES):
+            one.write()
+        one.until(lambda: _is_busy(one, kind), f"the {kind} worker is at work", 20.0)
+        pid = one.child(kind)
+        os.kill(pid, signal.SIGSTOP)
+        begun = time.monotonic()
+        one.searches()
+        one.until(lambda: pid not in one.children(kind), f"the hung {kind} worker is replaced", 60.0)
+        noticed_s = time.monotonic() - begun
+        return one.outcome(begun, f"noticed and replaced after {noticed_s:.0f} s")
+
+
+def _is_busy(one: Site, queue: str) -> bool:
+    return any(worker["queue"] == queue and worker["is_busy"] for worker in one.status().get("workers", ()))
+
+
+def _failure(one: Site, path: str) -> str:
+    """Why a document failed, as soon as it did."""
+    found: list[str] = []
+
+    def has_failed() -> bool:
+        listed = one.daemon.client.documents(state="failed", path=path)["documents"]
+        found[:] = [f"{each['reason']} ({each['hint']})" for each in listed]
+        return bool(found)
+
+    one.until(has_failed, f"{path} has failed")
+    return found[0]
+
+
+@contextmanager
+def _impostor(one: Site) -> Any:
+    """Takes jobs as a worker does, in a thread, and answers each in another wrong way; gives how many so far."""
+    broker = Broker(f"unix://{one.state / 'broker' / 'redis.sock'}?db=0")
+    ended = threading.Event()
+    counts = [0]
+
+    def work(queue: str, answer: Callable[[Queues, bytes, int], None]) -> None:
+        hold, queues = Hold(broker.connect(), queue, f"{queue}-impostor-1-x"), Queues(broker)
+        while not ended.is_set():
+            taken = hold.take(0.2)
+            if taken is not None:
+                answer(queues, taken.task.body, counts[0])
+                hold.finish(taken.task)
+                counts[0] += 1
+
+    threads = [
+        threading.Thread(target=work, args=given) for given in (("extract", _answer_text), ("embed", _answer_vectors))
+    ]
+    for thread in threads:
+        thread.start()
+    try:
+        yield lambda: counts[0]
+    finally:
+        ended.set()
+        for thread in threads:
+            thread.join()
+        broker.close()
+
+
+def _answer_text(queues: Queues, body: bytes, turn: int) -> None:
+    batch = decode(ExtractBatch, body)
+    results = [ExtractResult(item.document_id + 1000, item.version, None, "not yours") for item in batch.items]
+    match turn % 3:
+        case 0:
+            queues.commit_text(batch.id, results)
+        case 1:
+            _noise(queues, "commit_text", batch.id)
+        case 2:
+            queues.commit_text("bulk-nobody", [ExtractResult(1, 1, None, "no text in it")])
+
+
+def _answer_vectors(queues: Queues, body: bytes, turn: int) -> None:
+    batch = decode(EmbedBatch, body)
+    count = len(batch.chunk_ids)
+    right = EmbedResult(batch.id, batch.generation, batch.chunk_ids, np.ones((count, 32), np.float16), 0.1, count)
+    match turn % 5:
+        case 0:
+            queues.commit_vectors(EmbedResult(batch.id, 1, batch.chunk_ids, np.ones((count, 7), np.float16), 0.1, 1))
+        case 1:
+            _noise(queues, "commit_vectors", batch.id)
+        case 2:
+            others = tuple(chunk_id + 1000 for chunk_id in batch.chunk_ids)
+            queues.commit_vectors(EmbedResult(batch.id, batch.generation, others, right.vectors, 0.1, 1))
+        case 3:
+            nothing = np.full((count, 32), np.nan, np.float16)
+            queues.commit_vectors(EmbedResult(batch.id, batch.generation, batch.chunk_ids, nothing, 0.1, 1))
+        case 4:
+            queues.trouble(Trouble("embed", "bulk-nobody", "\x1b[31m" + "x" * 3000, "", is_lost=True))
+
+
+def _noise(queues: Queues, task: str, batch_id: str) -> None:
+    cast(Any, queues)._answer(task, batch_id, os.urandom(512))
+
+
+SCENARIOS: Final = (
+    Scenario("worker-killed", "each worker and the reading child is killed in a job, twice", killed),
+    Scenario("worker-hung-extract", "the extract worker hangs in a job (SIGSTOP)", hung_reader),
+    Scenario("worker-hung-embed", "the embed worker hangs in a job (SIGSTOP)", hung_encoder),
+    Scenario("worker-large-file", "a file needs more memory than read.memory_mb", large_file),
+    Scenario("worker-no-memory", "the embed worker gets no memory any more (RLIMIT_AS)", no_memory),
+    Scenario("worker-rubbish", "a worker answers what nobody asked for, and noise", rubbish),
+)
