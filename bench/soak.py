@@ -159,7 +159,7 @@ class Soak:
         kills = [kind for kind in _KILLS if now - self._killed_at.get(kind, 0.0) > self._spare_s]
         kind = self._random.choice([*kills, *_QUIET, *_QUIET])
         if kind == "rescan":
-            self._daemon.client.rescan(None, delete_missing=False)
+            self._daemon.client.rescan(None)
         elif kind == "verify":
             report = self._daemon.client.verify()
             if not report["clean"]:

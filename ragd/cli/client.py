@@ -69,9 +69,13 @@ class Client:
         """Tries failed documents again, all of them when `paths` is None."""
         return self._post("retry", {"paths": None if paths is None else list(paths)})
 
-    def rescan(self, folder: str | None, *, delete_missing: bool) -> Answer:
-        """Walks a folder, or every one, now; `delete_missing` accepts a mass deletion that was held."""
-        return self._post("rescan", {"folder": folder, "delete_missing": delete_missing})
+    def rescan(self, folder: str | None) -> Answer:
+        """Walks a folder, or every one, now."""
+        return self._post("rescan", {"folder": folder})
+
+    def confirm_delete(self, folder: str | None, *, most: int | None) -> Answer:
+        """Lets go of deletions that are held in a folder or in any, unless they are more than `most`."""
+        return self._post("confirm-delete", {"folder": folder, "most": most})
 
     def verify(self, *, repair: bool = False) -> Answer:
         """Compares index and catalog, and with `repair` makes them equal."""

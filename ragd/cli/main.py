@@ -11,6 +11,7 @@ import typer
 from ragd.cli import config as config_command
 from ragd.cli import models, plugins, runs, service, token, triggers
 from ragd.cli.backup import backup, restore
+from ragd.cli.confirm_delete import confirm_delete
 from ragd.cli.doctor import doctor
 from ragd.cli.documents import documents
 from ragd.cli.edge import Edge
@@ -30,7 +31,22 @@ from ragd.cli.verify import verify
 from ragd.cli.version import print_version, version
 from ragd.cli.worker import worker
 
-COMMANDS = (run, search, feedback, status, documents, receipts, failed, retry, rescan, verify, doctor, train, spend)
+COMMANDS = (
+    run,
+    search,
+    feedback,
+    status,
+    documents,
+    receipts,
+    failed,
+    retry,
+    rescan,
+    confirm_delete,
+    verify,
+    doctor,
+    train,
+    spend,
+)
 LAST_COMMANDS = (backup, restore, worker, version)
 GROUPS = {
     "triggers": triggers,

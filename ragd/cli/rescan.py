@@ -16,17 +16,13 @@ def rescan(
     folder: Annotated[
         str | None, typer.Argument(metavar="FOLDER", help="Only this one; every one when none is named.")
     ] = None,
-    delete_missing: Annotated[
-        bool,
-        typer.Option("--delete-missing", help="Believe that what is missing was deleted, however much it is."),
-    ] = False,
     config: ConfigFile = None,
     state: StateFolder = None,
     as_json: AsJson = False,
 ) -> None:
     """Walk the folders now and take up whatever differs."""
     with daemon(configuration(ctx, config, state)) as client:
-        answer = client.rescan(named_path(folder), delete_missing=delete_missing)
+        answer = client.rescan(named_path(folder))
     if as_json:
         show_json(answer)
         return

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any, Protocol
 
@@ -13,20 +13,24 @@ from ragd.app import App
 from ragd.daemon.errands import Errands
 from ragd.daemon.learning import DaemonLearning
 from ragd.daemon.sight import Sight, SightDoor
+from ragd.domain.documents import display_path
 from ragd.domain.errors import NotFound, RagdError, TimedOut
 from ragd.domain.search import Query
 from ragd.flow.offline import report_json
 from ragd.flow.shown import generation_json, merged, serving_json
 from ragd.index.verify import repair, verify
+from ragd.watch.roots import Hold
 
 _POLL_S = 0.004
 _HEARING_S = 0.05
 
 
-class Rescan(Protocol):
-    """Asks the watcher for a scan of a folder (absolute), or of all."""
+class Walks(Protocol):
+    """The watcher, as far as a person may ask it for something; folders are absolute paths, None means all."""
 
-    def __call__(self, folder: bytes | None = None, *, accept_deletions: bool = False) -> object: ...
+    def rescan(self, folder: bytes | None = None) -> object: ...
+
+    def confirm(self, folder: bytes | None = None, most: int | None = None) -> Mapping[bytes, Hold]: ...
 
 
 class DaemonBackend:
@@ -44,7 +48,7 @@ class DaemonBackend:
         sight: Sight,
         *,
         facts: Callable[[], dict[str, Any]],
-        rescan: Rescan,
+        walks: Walks,
         is_planned: Callable[[], bool],
     ) -> None:
         self._app = app
@@ -53,7 +57,7 @@ class DaemonBackend:
         self._sight = sight
         self.sight = SightDoor(sight, self.status)
         self._facts = facts
-        self._rescan = rescan
+        self._walks = walks
         self._is_planned = is_planned
         self._started = time.monotonic()
 
@@ -119,12 +123,20 @@ class DaemonBackend:
             raise NotFound(f"no failed document at {', '.join(paths)}", hint="`ragd failed` lists them")
         return count
 
-    def rescan(self, folder: str | None, delete_missing: bool) -> None:
+    def rescan(self, folder: str | None) -> None:
         """Starts a scan. Raises NotFound for a folder that is not watched."""
-        wanted = None if folder is None else os.path.abspath(os.fsencode(folder))
+        wanted = _absolute(folder)
         if wanted is not None and not any(_is_at_or_below(wanted, root) for root in self._app.roots.values()):
             raise NotFound(f"{folder} is not a watched folder, nor below one", hint="`ragd status` lists the folders")
-        self._rescan(wanted, accept_deletions=delete_missing)
+        self._walks.rescan(wanted)
+
+    def confirm_delete(self, folder: str | None, most: int | None) -> list[dict[str, Any]]:
+        """Lets deletions go that are held. Raises NotFound for a folder that is none, BadRequest above `most`."""
+        wanted = _absolute(folder)
+        if wanted is not None and wanted not in self._app.roots.values():
+            raise NotFound(f"{folder} is not a watched folder", hint="`ragd status` lists the folders")
+        agreed = self._walks.confirm(wanted, most)
+        return [{"folder": display_path(path), "missing": held.missing} for path, held in agreed.items()]
 
     def verify(self, repair: bool) -> dict[str, Any]:
         """Compares catalog and index where nothing changes meanwhile: in the main thread."""
@@ -169,6 +181,10 @@ class DaemonBackend:
             if raw.startswith(prefix):
                 return raw[len(prefix) :]
         return raw.removeprefix(b"./")
+
+
+def _absolute(folder: str | None) -> bytes | None:
+    return None if folder is None else os.path.abspath(os.fsencode(folder))
 
 
 def _is_at_or_below(path: bytes, root: bytes) -> bool:

@@ -19,7 +19,7 @@ from ragd.domain.errors import BrokerUnavailable
 from ragd.jobs.broker import Broker
 from ragd.jobs.queue import Queues
 from ragd.jobs.roll import workers
-from ragd.watch.rooted import RootProgress
+from ragd.watch.progress import RootProgress
 from ragd.watch.roots import RootState
 from ragd.watch.watcher import Watcher
 

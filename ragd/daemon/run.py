@@ -155,7 +155,7 @@ class Daemon:
             self.model_side.learning,
             self.sight,
             facts=self.health.facts,
-            rescan=self.watcher.rescan,
+            walks=self.watcher,
             is_planned=self._is_planned,
         )
         server = http_server(self.config, backend)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from ragd.app import App
 from ragd.config.schema import Config
 from ragd.watch.ignore import IgnoreSettings
-from ragd.watch.rooted import WatchSettings
+from ragd.watch.progress import WatchSettings
 from ragd.watch.roots import WatchedRoot
 from ragd.watch.settle import Timings
 from ragd.watch.watcher import Emit, Watcher

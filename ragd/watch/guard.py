@@ -30,7 +30,10 @@ class RootGuard:
         self._rewatch_s = rewatch_s
         self._watched_at = 0.0
         self._mounted: frozenset[bytes] = frozenset()
+        self._last: tuple[int, int] | None = None
         self.unmounted: frozenset[bytes] = frozenset()
+        self.is_another = False
+        """Another folder stands where the watched one stood, and no scan has yet found that it holds the same."""
 
     @property
     def is_ok(self) -> bool:
@@ -43,6 +46,9 @@ class RootGuard:
         facts = look(self._root.path, self.facts.identity if was_ok else None)
         is_other = facts.state is RootState.REPLACED
         self.facts = RootFacts(RootState.OK, facts.identity) if is_other else facts
+        if self.is_ok:
+            self.is_another = self.is_another or self._last not in (None, facts.identity)
+            self._last = facts.identity
         if not self.is_ok:
             self.leave()
             self.hearing = Hearing(is_watching=False, why=facts.reason, remedy=facts.hint)
@@ -70,8 +76,9 @@ class RootGuard:
         self.unmounted = (self.unmounted | self._mounted) - mounted
         self._mounted = mounted
 
-    def after_scan(self, folders: Collection[bytes]) -> None:
-        """Compares the folders a whole scan has seen with the watches there are."""
+    def after_scan(self, folders: Collection[bytes], *, is_held: bool) -> None:
+        """Compares the folders a whole scan has seen with the watches there are; `is_held`: it did not believe all."""
+        self.is_another = self.is_another and is_held
         unwatched = self._notifier.unwatched(self._root.id, self._root.path, folders)
         unwatched = [folder for folder in unwatched if os.path.isdir(os.path.join(self._root.path, folder))]
         if unwatched:

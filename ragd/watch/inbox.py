@@ -22,16 +22,17 @@ class PathHint:
 class ScanHint:
     """A folder of a root (empty: all of it) is to be scanned; `reason` is for the log.
 
-    `is_explicit` means that somebody said so: an event that the folder is gone or moved, or a person who accepts
-    deletions. Then what the scan finds missing is deleted without doubt. `must_settle` gives the folder the quiet
-    that a file is given before it is looked at.
+    `is_told` means that an event said that the folder is gone or moved: what the scan finds missing is believed, unless
+    the whole root is empty then. `accepts` is how many deletions a person agreed to. `must_settle` gives the folder the
+    quiet that a file is given before it is looked at.
     """
 
     root_id: int
     folder: bytes
     reason: str
     at: float
-    is_explicit: bool = False
+    is_told: bool = False
+    accepts: int = 0
     must_settle: bool = False
 
 
@@ -60,7 +61,7 @@ class Inbox:
                     self._give_up(hint.at)
             else:
                 before = self._scans.get((hint.root_id, hint.folder))
-                if before is None or not before.is_explicit:
+                if before is None or not (before.is_told or before.accepts):
                     self._scans[hint.root_id, hint.folder] = hint
         self._arrived.set()
 

@@ -148,12 +148,12 @@ class _Handler(FileSystemEventHandler):
         source, target = self._relative(event.src_path), self._relative(event.dest_path)
         now = self._clock()
         if event.is_directory:
-            is_explicit = event.event_type in ("moved", "deleted")
+            is_told = event.event_type in ("moved", "deleted")
             for folder in (source, target):
                 # The root's own deletion says nothing about its documents: its identity is watched apart.
                 if folder:
                     reason = f"folder {event.event_type}"
-                    self._on_hint(ScanHint(self._root_id, folder, reason, now, is_explicit, must_settle=True))
+                    self._on_hint(ScanHint(self._root_id, folder, reason, now, is_told, must_settle=True))
         elif event.event_type == "moved":
             if source:
                 self._on_hint(PathHint(self._root_id, source, Kind.DELETED, now))

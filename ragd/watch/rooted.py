@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from itertools import islice
 
 from ragd.domain.changes import Observation, Presence
@@ -14,58 +14,27 @@ from ragd.watch.files import is_folder, look_at, stat_at, with_hash
 from ragd.watch.guard import RootGuard
 from ragd.watch.ignore import IgnoreRules, is_ignore_file
 from ragd.watch.inbox import Hint, PathHint
-from ragd.watch.notify import Hearing
-from ragd.watch.roots import Hold, RootFacts, WatchedRoot
+from ragd.watch.progress import RootProgress, WatchSettings
+from ragd.watch.roots import Hold, WatchedRoot
 from ragd.watch.scan import KnownFiles, Scan
-from ragd.watch.settle import Kind, Settle, Settled, Timings
+from ragd.watch.settle import Kind, Settle, Settled
 from ragd.watch.urgency import Urgency
-from ragd.watch.verdict import judge
+from ragd.watch.verdict import is_emptied, judge
 
 _FRESH_FINDS = 64
 _AT_ONCE = 256
 _CHECK_S = 2.0
 _CLOCK_SLACK_S = 1.0
-
-
-@dataclass(frozen=True, slots=True)
-class WatchSettings:
-    """How often to scan (seconds), what is too large (bytes), and when a path is at rest.
-
-    `rescan_s` is the pause between scans where events are heard (0: none but the first and those there is a
-    need for), `scan_only_s` the shortest one where they are not.
-    """
-
-    max_file_bytes: int = 64 * 1024 * 1024
-    rescan_s: float = 300.0
-    scan_only_s: float = 30.0
-    timings: Timings = field(default_factory=Timings)
-
-
-@dataclass(frozen=True, slots=True)
-class RootProgress:
-    """How one root stands, for status pages. `files` and `folders` count what the current or last scan has seen."""
-
-    root_id: int
-    path: bytes
-    facts: RootFacts
-    hearing: Hearing
-    is_scanning: bool = False
-    scans: int = 0
-    files: int = 0
-    folders: int = 0
-    unlisted: int = 0
-    waiting: int = 0
-    held: Hold | None = None
-    last_scan_at: float | None = None
-    last_scan_s: float = 0.0
+_LOOK_AGAIN_S = 2.0  # after a sign of life in a root whose deletions are held
 
 
 @dataclass(slots=True)
 class _Wanted:
-    """A scan that is to start at `due_at`."""
+    """A scan that is to start at `due_at`; see ScanHint for what it may believe."""
 
     due_at: float
-    is_explicit: bool
+    is_told: bool = False
+    accepts: int = 0
 
 
 class RootWatch:
@@ -93,6 +62,8 @@ class RootWatch:
 
     def hear(self, hint: Hint, now: float) -> None:
         """Takes a hint; what it asks for is done in `step`, when it is due."""
+        if self.progress.held is not None:  # perhaps the files come back
+            self._want(b"", now + max(_LOOK_AGAIN_S, 10 * self.progress.last_scan_s))
         if isinstance(hint, PathHint):
             for path in (hint.path, *self._links.get(hint.path, ())):
                 # What a build or git does in ignored folders must cost nothing.
@@ -100,7 +71,7 @@ class RootWatch:
                     self._settle.note(path, hint.kind, hint.at)
             return
         delay = self._settings.timings.settle_s if hint.must_settle else 0.0
-        self._want(hint.folder, now + delay, is_explicit=hint.is_explicit)
+        self._want(hint.folder, now + delay, is_told=hint.is_told, accepts=hint.accepts)
 
     def step(self, now: float, slice_s: float) -> list[Observation]:
         """What is to be told now: paths that came to rest, and at most `slice_s` seconds' worth of a scan."""
@@ -141,9 +112,14 @@ class RootWatch:
     def _at_rest(self, now: float) -> list[Observation]:
         settled = self._settle.due(now, lambda path: stat_at(self._root.path, path))
         seen = [one for each in settled if (one := self._seen(each)) is not None]
-        if any(one.presence is Presence.GONE for one in seen) and not self._guard.is_there():
-            self._check_at = now
-            seen = [one for one in seen if one.presence is not Presence.GONE]
+        if any(one.presence is Presence.GONE for one in seen):
+            is_there = self._guard.is_there()
+            if not is_there or is_emptied(self._root.id, self._root.path, self._rules, self._known):
+                seen = [one for one in seen if one.presence is not Presence.GONE]
+                if is_there:
+                    self._want(b"", now)
+                else:
+                    self._check_at = now
         # A rename's new name is told before its old one is given up.
         return sorted(seen, key=lambda one: one.presence is Presence.GONE)
 
@@ -152,7 +128,7 @@ class RootWatch:
         if is_ignore_file(path):
             folder = path.rpartition(b"/")[0]
             self._rules.forget(folder)
-            self._want(folder, settled.stable_at, is_explicit=False)
+            self._want(folder, settled.stable_at)
         if self._rules.ignores(path):
             return None
         seen = look_at(root.path, path, self._settings.max_file_bytes)
@@ -161,7 +137,7 @@ class RootWatch:
             if self._guard.is_unmounted(path):
                 return None
             if is_folder(root.path, path):
-                self._want(path, settled.stable_at, is_explicit=False)
+                self._want(path, settled.stable_at)
         elif seen.presence is Presence.PRESENT:
             if known is not None and known.stat == seen.stat and (known.content_hash is not None or seen.problem):
                 return None
@@ -171,22 +147,23 @@ class RootWatch:
 
     # Scans.
 
-    def _want(self, folder: bytes, due_at: float, *, is_explicit: bool) -> None:
-        wanted = self._wanted.setdefault(folder, _Wanted(due_at, is_explicit))
-        wanted.is_explicit = wanted.is_explicit or is_explicit
+    def _want(self, folder: bytes, due_at: float, *, is_told: bool = False, accepts: int = 0) -> None:
+        wanted = self._wanted.setdefault(folder, _Wanted(due_at))
+        wanted.is_told = wanted.is_told or is_told
+        wanted.accepts = max(wanted.accepts, accepts)
         wanted.due_at = min(wanted.due_at, due_at)
 
     def _scanned(self, now: float, slice_s: float) -> list[Observation]:
         found: list[Observation] = []
         until = time.monotonic() + slice_s
         if self._running is None and now >= self._rescan_at:
-            self._want(b"", now, is_explicit=False)
+            self._want(b"", now)
         while len(found) < _AT_ONCE:
             if self._running is None:
                 chosen = self._next_wanted(now)
                 if chosen is None:
                     break
-                self._running = self._scan(*chosen)
+                self._running = self._scan(chosen[0], chosen[1])
             step = next(self._running, None)
             if step is None:
                 self._running = None
@@ -196,27 +173,28 @@ class RootWatch:
                 break
         return found
 
-    def _next_wanted(self, now: float) -> tuple[bytes, bool] | None:
+    def _next_wanted(self, now: float) -> tuple[bytes, _Wanted] | None:
         """The scan to start: announced ones first, then the widest, which covers those inside it."""
-        due = [(not one.is_explicit, folder) for folder, one in self._wanted.items() if one.due_at <= now]
+        due = [(not (one.is_told or one.accepts), folder) for folder, one in self._wanted.items() if one.due_at <= now]
         if not due:
             return None
         is_doubted, folder = min(due)
+        chosen = self._wanted[folder]
         prefix = folder + b"/" if folder else b""
         inside = [one for one in self._wanted if one == folder or one.startswith(prefix)]
         for one in inside:
             # A scan in doubt does not stand for one whose deletions were announced.
-            if one == folder or not is_doubted or not self._wanted[one].is_explicit:
+            if one == folder or not is_doubted or not self._wanted[one].is_told:
                 del self._wanted[one]
-        return folder, not is_doubted
+        return folder, chosen
 
-    def _scan(self, top: bytes, is_explicit: bool) -> Iterator[list[Observation]]:
+    def _scan(self, top: bytes, wanted: _Wanted) -> Iterator[list[Observation]]:
         """A scan from its start to its deletions; many may be told, so each step is stamped and counted."""
         started_at = self._clock()
         is_whole = not top
         if is_whole:
             self._guard.before_scan(started_at)
-            if is_explicit:
+            if wanted.accepts:
                 self._guard.forget_mounts()
         scan = Scan(
             self._root.id,
@@ -234,19 +212,19 @@ class RootWatch:
             yield self._stamped(found, is_fresh=fresh >= 0)
             if is_whole:
                 self._count(scan, is_scanning=True)
-        yield from self._deletions(scan, is_explicit)
+        yield from self._deletions(scan, wanted)
         if is_whole:
             self._finish(scan, started_at)
         else:
             self._links.update(scan.links)
 
-    def _deletions(self, scan: Scan, is_explicit: bool) -> Iterator[list[Observation]]:
+    def _deletions(self, scan: Scan, wanted: _Wanted) -> Iterator[list[Observation]]:
         missing = [path for path in scan.missing if path not in scan.unlisted]
-        held = None if is_explicit else judge(scan, self._root.id, self._root.path, self._known)
+        held = self._held(scan, wanted)
         if held is not None and scan.deferred and not self._is_postponed:
             # Some files are still being written: perhaps the missing ones under another name. Look again soon.
             self._is_postponed = True
-            self._want(scan.top, self._clock() + 2 * self._settings.timings.unclosed_s, is_explicit=False)
+            self._want(scan.top, self._clock() + 2 * self._settings.timings.unclosed_s)
             missing = []
         else:
             self._is_postponed = False
@@ -261,10 +239,17 @@ class RootWatch:
                 return
             yield self._stamped(batch, is_fresh=False)
 
+    def _held(self, scan: Scan, wanted: _Wanted) -> Hold | None:
+        root, is_another = self._root, self._guard.is_another
+        held = judge(scan, root.id, root.path, self._rules, self._known, is_told=wanted.is_told, is_another=is_another)
+        if held is not None and scan.top:
+            self._want(b"", self._clock())  # how much is missing in all?
+        return held if held is None or held.missing > wanted.accepts else None
+
     def _finish(self, scan: Scan, started_at: float) -> None:
         now = self._clock()
         self._links = scan.links
-        self._guard.after_scan(scan.folders)
+        self._guard.after_scan(scan.folders, is_held=self.progress.held is not None)
         seconds = now - started_at
         # Where events are missing, or documents are held, the next look comes sooner; never most of the time.
         is_calm = self._guard.hearing.is_watching and self.progress.held is None

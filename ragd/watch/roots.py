@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import stat
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -65,12 +66,16 @@ class Mount:
 
 @dataclass(frozen=True, slots=True)
 class Hold:
-    """Deletions that a scan found and that wait for a person's word, with the reason and the remedy."""
+    """Deletions that a scan found and that wait for a person's word, with the reason and the remedy.
+
+    `examples` are some of the paths, as they are shown.
+    """
 
     missing: int
     known: int
     reason: str
     hint: str
+    examples: tuple[str, ...] = ()
 
 
 def look(path: bytes, before: tuple[int, int] | None) -> RootFacts:
@@ -110,22 +115,23 @@ def look(path: bytes, before: tuple[int, int] | None) -> RootFacts:
 
 
 def hold(
-    path: bytes, known: int, missing: int, *, is_empty: bool = False, accept_deletions: bool = False
+    path: bytes, known: int, missing: int, *, is_empty: bool = False, from_documents: int = HELD_FROM_DOCUMENTS
 ) -> Hold | None:
     """Whether deletions that a scan found are held: the root is empty, or too much of it is missing at once.
 
     `known` documents were expected, `missing` of them are not there under any name (a renamed file is not missing).
+    Of fewer than `from_documents` any share may go.
     """
-    if accept_deletions or missing == 0:
+    if missing == 0 or (not is_empty and (known < from_documents or missing <= HELD_SHARE * known)):
         return None
-    if not is_empty and (known < HELD_FROM_DOCUMENTS or missing <= HELD_SHARE * known):
-        return None
+    shown = display_path(path)
     what = "the folder is empty" if is_empty else f"{missing} of {known} documents are missing"
     return Hold(
         missing=missing,
         known=known,
-        reason=f"{display_path(path)}: {what}; nothing is deleted until you say so",
-        hint="mount the folder again, or run `ragd rescan --delete-missing` if the files are meant to be gone",
+        reason=f"{shown}: {what}; nothing is deleted until you say so",
+        hint="put the files back or mount the folder again, and all is as before; or run "
+        f"`ragd confirm-delete {shlex.quote(shown)}` if they are meant to be gone",
     )
 
 

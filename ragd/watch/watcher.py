@@ -9,12 +9,13 @@ from collections import deque
 from collections.abc import Callable, Sequence
 
 from ragd.domain.changes import Observation
-from ragd.domain.errors import BrokerUnavailable
+from ragd.domain.errors import BadRequest, BrokerUnavailable
 from ragd.watch.guard import RootGuard
 from ragd.watch.inbox import Inbox, PathHint, ScanHint
 from ragd.watch.notify import Notifier
-from ragd.watch.rooted import RootProgress, RootWatch, WatchSettings
-from ragd.watch.roots import Mount, WatchedRoot, read_mounts
+from ragd.watch.progress import RootProgress, WatchSettings
+from ragd.watch.rooted import RootWatch
+from ragd.watch.roots import Hold, Mount, WatchedRoot, read_mounts
 from ragd.watch.scan import KnownFiles
 from ragd.watch.settle import Kind
 
@@ -31,8 +32,8 @@ class Watcher:
 
     `emit` may block, which slows the scans down, and may raise BrokerUnavailable: then what it was given is kept
     and told again later, in order, and nothing new is looked at meanwhile. An observation may be told twice.
-    `step` is what a test drives; `run` is the loop of a thread. `rescan`, `recheck`, `progress` and `stop` may be
-    called from any thread, everything else from the one that steps.
+    `step` is what a test drives; `run` is the loop of a thread. `rescan`, `confirm`, `recheck`, `progress` and `stop`
+    may be called from any thread, everything else from the one that steps.
     """
 
     def __init__(
@@ -96,16 +97,34 @@ class Watcher:
         """Stops listening; `run` does it by itself."""
         self._notifier.close()
 
-    def rescan(self, folder: bytes | None = None, *, accept_deletions: bool = False) -> bool:
+    def rescan(self, folder: bytes | None = None) -> bool:
         """Asks for a scan of a root or a folder below one (absolute path), or of every root (None).
 
-        `accept_deletions` lets go of deletions that are held. False when no root holds the folder.
+        False when no root holds the folder.
         """
         targets = [(root_id, b"") for root_id in self._roots] if folder is None else self._below(folder)
         for root_id, relative in targets:
-            hint = ScanHint(root_id, relative, "asked for", self._clock(), is_explicit=accept_deletions)
-            self._inbox.put(hint)
+            self._inbox.put(ScanHint(root_id, relative, "asked for", self._clock()))
         return bool(targets)
+
+    def confirm(self, folder: bytes | None = None, most: int | None = None) -> dict[bytes, Hold]:
+        """A person agrees to the deletions that are held now in a root (by its path), or in every one (None).
+
+        Returns what was agreed to, by root; nothing that goes missing later is deleted with it. Raises BadRequest when
+        more than `most` documents are held.
+        """
+        stand = [(root_id, root.progress) for root_id, root in self._roots.items()]
+        agreed = {root_id: p for root_id, p in stand if p.held is not None and folder in (None, p.path)}
+        missing = sum(p.held.missing for p in agreed.values() if p.held is not None)
+        if most is not None and missing > most:
+            raise BadRequest(
+                f"{missing} documents are missing by now, more than the {most} that were agreed to; nothing is deleted",
+                hint="look again: `ragd confirm-delete` lists what is held",
+            )
+        for root_id, p in agreed.items():
+            accepts = p.held.missing if p.held is not None else 0
+            self._inbox.put(ScanHint(root_id, b"", "confirmed", self._clock(), accepts=accepts))
+        return {p.path: p.held for p in agreed.values() if p.held is not None}
 
     def recheck(self, root_id: int, path: bytes) -> None:
         """Asks for another look at one path below a root."""

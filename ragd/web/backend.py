@@ -122,8 +122,12 @@ class Backend(Protocol):
         """Takes up failed documents again, all or those at `paths`; how many. Raises NotFound."""
         ...
 
-    def rescan(self, folder: str | None, delete_missing: bool) -> None:
-        """Starts a scan of one folder or all; `delete_missing` confirms a held mass deletion. Raises NotFound."""
+    def rescan(self, folder: str | None) -> None:
+        """Starts a scan of one folder or all. Raises NotFound."""
+        ...
+
+    def confirm_delete(self, folder: str | None, most: int | None) -> Sequence[Json]:
+        """Lets held deletions go, of one folder or all: `folder` and `missing` of each. Raises NotFound, BadRequest."""
         ...
 
     def verify(self, repair: bool) -> Json:

@@ -24,6 +24,7 @@ ROLES: Mapping[str, Role | None] = MappingProxyType(
         "GET /v1/receipts": Role.READ,
         "POST /v1/retry": Role.WRITE,
         "POST /v1/rescan": Role.WRITE,
+        "POST /v1/confirm-delete": Role.ADMIN,
         "POST /v1/verify": Role.WRITE,
         "GET /v1/plugins": Role.READ,
         "GET /v1/triggers": Role.READ,
@@ -48,12 +49,11 @@ ROLES: Mapping[str, Role | None] = MappingProxyType(
 
 ADMIN_FIELDS: Mapping[str, frozenset[str]] = MappingProxyType(
     {
-        "POST /v1/rescan": frozenset({"delete_missing"}),
         "POST /v1/verify": frozenset({"repair"}),
         "POST /v1/train": frozenset({"on", "force"}),
     }
 )
-"""Fields of a body that only an admin may set: they delete, repair, pass the gate over, or name a file."""
+"""Fields of a body that only an admin may set: they repair, pass the gate over, or name a file."""
 
 
 class Table:

@@ -17,6 +17,8 @@ from ragd.web.guard import Guard
 from ragd.web.learning import routers
 from ragd.web.roles import permit
 from ragd.web.schema import (
+    ConfirmDeleteAnswer,
+    ConfirmDeleteBody,
     DocumentsAnswer,
     DocumentsParams,
     ErrorAnswer,
@@ -154,11 +156,15 @@ def _acting(backend: Backend) -> APIRouter:
         return {"retried": backend.retry(asked.paths)}
 
     @router.post("/rescan", response_model=RescanAnswer)
-    def rescan(asked: RescanBody, request: Request) -> Json:
+    def rescan(asked: RescanBody) -> Json:
         """Starts a scan; its findings become receipts."""
-        permit(request, asked)
-        backend.rescan(asked.folder, asked.delete_missing)
+        backend.rescan(asked.folder)
         return {"started": True}
+
+    @router.post("/confirm-delete", response_model=ConfirmDeleteAnswer)
+    def confirm_delete(asked: ConfirmDeleteBody) -> Json:
+        """Lets go of deletions that are held because too much was missing at once; see `watch[].held` of the status."""
+        return {"confirmed": backend.confirm_delete(asked.folder, asked.most)}
 
     @router.post("/verify", response_model=VerifyAnswer)
     def verify(asked: VerifyBody, request: Request) -> Json:

@@ -67,7 +67,13 @@ class RescanBody(Asked):
     """`POST /v1/rescan`."""
 
     folder: str | None = Field(default=None, description="The watched folder, or one below it; null: all.")
-    delete_missing: bool = Field(default=False, description="Believe that what is missing was deleted, however much.")
+
+
+class ConfirmDeleteBody(Asked):
+    """`POST /v1/confirm-delete`."""
+
+    folder: str | None = Field(default=None, description="The watched folder; null: every one that holds deletions.")
+    most: int | None = Field(default=None, ge=0, description="Refuse when more documents than this are held by now.")
 
 
 class VerifyBody(Asked):
@@ -223,6 +229,19 @@ class RescanAnswer(Told):
     """`POST /v1/rescan`."""
 
     started: bool
+
+
+class Confirmed(Told):
+    """Deletions that were let go: of which folder, and how many."""
+
+    folder: str
+    missing: int
+
+
+class ConfirmDeleteAnswer(Told):
+    """`POST /v1/confirm-delete`; empty when nothing was held."""
+
+    confirmed: list[Confirmed]
 
 
 class VerifyAnswer(Told):

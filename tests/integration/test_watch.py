@@ -18,7 +18,7 @@ import pytest
 from ragd.domain.changes import Action, Observation, Presence
 from ragd.domain.documents import content_hash
 from ragd.testing.folder_catalog import FolderCatalog
-from ragd.watch.rooted import RootProgress, WatchSettings
+from ragd.watch.progress import RootProgress, WatchSettings
 from ragd.watch.roots import WatchedRoot
 from ragd.watch.settle import Timings
 from ragd.watch.watcher import Watcher

@@ -118,8 +118,12 @@ class Backend:
         self._told("retry", paths, {})
         return 1 if paths else 4
 
-    def rescan(self, folder: str | None, delete_missing: bool) -> None:
-        self._told("rescan", (folder, delete_missing), {})
+    def rescan(self, folder: str | None) -> None:
+        self.asked.append(("rescan", folder))
+
+    def confirm_delete(self, folder: str | None, most: int | None) -> list[dict[str, Any]]:
+        self.asked.append(("confirm_delete", (folder, most)))
+        return [{"folder": "/kb", "missing": 30}]
 
     def verify(self, repair: bool) -> dict[str, Any]:
         answer = {"clean": True, "catalog_chunks": 10, "index_chunks": 10, "missing": [], "ghosts": []}

@@ -147,10 +147,46 @@ def test_retry_takes_all_or_those_named(ragd: Any, backend: Any) -> None:
     assert backend.asked == [("retry", None), ("retry", ["a.md"]), ("retry", ["a.md"])]
 
 
-def test_rescan_passes_folder_and_confirmation_on(ragd: Any, backend: Any) -> None:
+def test_rescan_passes_the_folder_on(ragd: Any, backend: Any) -> None:
     assert ragd("rescan").exit_code == 0
-    assert ragd("rescan", "docs", "--delete-missing").exit_code == 0
-    assert backend.asked == [("rescan", (None, False)), ("rescan", ("docs", True))]
+    assert ragd("rescan", "docs").exit_code == 0
+    assert backend.asked == [("rescan", None), ("rescan", "docs")]
+
+
+HELD = {"missing": 30, "known": 40, "reason": "", "hint": "", "examples": ["a.md", "b\x1b.md"]}
+WATCH = {"watch": [{"folder": "/kb", "held": HELD}, {"folder": "/docs", "held": None}]}
+
+
+def test_held_deletions_are_listed_and_nothing_is_deleted_unless_somebody_agrees(ragd: Any, backend: Any) -> None:
+    assert ragd("confirm-delete").stdout == "nothing is held\n"
+    backend.answers["status"] = WATCH
+    backend.asked.clear()
+    result = ragd("confirm-delete")
+    assert result.stdout.splitlines() == [
+        "/kb: 30 of 40 documents are missing",
+        "  a.md",
+        "  b\N{REPLACEMENT CHARACTER}.md",
+        "  and 28 more",
+    ]
+    assert result.exit_code == 2
+    assert "with --yes" in result.stderr
+    assert ragd("confirm-delete", "/docs").stdout == "nothing is held\n"
+    assert json.loads(ragd("confirm-delete", "--json").stdout)["confirmed"] == []
+    assert not [asked for asked in backend.asked if asked[0] == "confirm_delete"]
+
+
+def test_as_many_documents_as_were_shown_are_let_go(ragd: Any, backend: Any) -> None:
+    backend.answers["status"] = WATCH
+    assert ragd("confirm-delete", "/kb", "--yes").stdout.splitlines()[-1] == (
+        "agreed: 30 documents of /kb leave the index"
+    )
+    answer = json.loads(ragd("confirm-delete", "--yes", "--json").stdout)
+    assert answer["held"][0]["folder"] == "/kb"
+    assert answer["confirmed"] == [{"folder": "/kb", "missing": 30}]
+    assert [asked for asked in backend.asked if asked[0] == "confirm_delete"] == [
+        ("confirm_delete", ("/kb", 30)),
+        ("confirm_delete", (None, 30)),
+    ]
 
 
 def test_verify_says_equal_or_what_differs_with_exit_code_11(ragd: Any, backend: Any) -> None:
@@ -181,6 +217,7 @@ def test_verify_says_equal_or_what_differs_with_exit_code_11(ragd: Any, backend:
         ["failed"],
         ["retry"],
         ["rescan"],
+        ["confirm-delete"],
         ["verify", "--repair"],
     ],
 )

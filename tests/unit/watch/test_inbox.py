@@ -23,9 +23,9 @@ def test_the_last_hint_of_a_path_counts_and_scans_come_last() -> None:
 
 def test_an_announced_deletion_is_not_put_in_doubt_by_another_reason() -> None:
     inbox = Inbox()
-    inbox.put(ScanHint(1, b"", "asked for", 0.0, is_explicit=True))
+    inbox.put(ScanHint(1, b"", "asked for", 0.0, accepts=3))
     inbox.put(ScanHint(1, b"", "inotify dropped events", 1.0))
-    assert [hint.is_explicit for hint in inbox.take() if isinstance(hint, ScanHint)] == [True]
+    assert [hint.accepts for hint in inbox.take() if isinstance(hint, ScanHint)] == [3]
 
 
 def test_more_paths_than_fit_become_one_scan_of_each_root() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -14,8 +15,10 @@ from ragd.domain.changes import Action, Observation, Presence
 from ragd.domain.errors import BrokerUnavailable
 from ragd.testing.folder_catalog import FolderCatalog
 from ragd.watch.ignore import IgnoreSettings
-from ragd.watch.rooted import WatchSettings
+from ragd.watch.inbox import Hint, PathHint, ScanHint
+from ragd.watch.progress import WatchSettings
 from ragd.watch.roots import Mount, RootState, WatchedRoot
+from ragd.watch.settle import Kind
 from ragd.watch.watcher import Watcher
 
 REMOTE = (Mount(b"/", "nfs4"),)  # nothing is heard, so that nothing but the test moves the watcher
@@ -57,6 +60,10 @@ class Desk:
         if self.broker_is_away:
             raise BrokerUnavailable("Redis is away")
         self.catalog.tell(root_id, observations)
+
+    def hear(self, hint: Hint) -> None:
+        """As if an event had come."""
+        self.watcher._inbox.put(hint)
 
     def settle(self, ahead_s: float = 0.0) -> None:
         """Lets time pass and steps until nothing is due."""
@@ -162,10 +169,91 @@ def test_many_deletions_are_held_until_a_person_accepts_them(desk: Desk) -> None
     desk.settle(ahead_s=31)
     desk.settle(ahead_s=31)
     assert len(desk.catalog.paths) == 41
-    assert "13 of 41 documents are missing" in progress(desk).held.reason
-    desk.watcher.rescan(accept_deletions=True)
+    held = progress(desk).held
+    assert "13 of 41 documents are missing" in held.reason
+    assert set(held.examples) <= {f"{number}.md" for number in range(13)}
+    assert len(held.examples) == 10
+    assert desk.watcher.confirm(b"/another") == {}
+    assert desk.watcher.confirm(os.fsencode(desk.root)) == {os.fsencode(desk.root): held}
     desk.settle()
     assert len(desk.catalog.paths) == 28
+    assert progress(desk).held is None
+
+
+def test_no_more_is_deleted_than_a_person_agreed_to(desk: Desk) -> None:
+    for number in range(40):
+        desk.write(f"{number}.md", str(number))
+    desk.settle()
+    for number in range(13):
+        (desk.root / f"{number}.md").unlink()
+    desk.settle(ahead_s=31)
+    agreed = desk.watcher.confirm()
+    (desk.root / "13.md").unlink()
+    desk.settle()
+    assert [held.missing for held in agreed.values()] == [13]
+    assert len(desk.catalog.paths) == 40
+    assert progress(desk).held.missing == 14
+    desk.watcher.confirm()
+    desk.settle()
+    assert len(desk.catalog.paths) == 26
+
+
+@pytest.mark.parametrize("way", ["files", "folders"])
+def test_a_root_emptied_before_the_watchers_eyes_is_held_all_the_same(desk: Desk, way: str) -> None:
+    for number in range(20):
+        desk.write(f"{number % 2}/{number}.md", str(number))
+    desk.write(".git/config", "is not wanted, and stays")
+    desk.settle()
+    for folder in ("0", "1"):
+        if way == "files":
+            for path in (desk.root / folder).iterdir():
+                path.unlink()
+                desk.hear(PathHint(1, os.fsencode(path.relative_to(desk.root)), Kind.DELETED, desk.clock()))
+        else:
+            shutil.rmtree(desk.root / folder)
+            desk.hear(ScanHint(1, folder.encode(), "folder deleted", desk.clock(), is_told=True))
+    desk.settle(ahead_s=1)
+    assert len(desk.catalog.paths) == 20
+    assert (progress(desk).held.missing, progress(desk).held.known) == (20, 20)
+    for number in range(20):
+        desk.write(f"{number % 2}/{number}.md", str(number))
+    desk.hear(PathHint(1, b"1/19.md", Kind.CLOSED, desk.clock()))
+    desk.settle()
+    desk.settle(ahead_s=3)
+    assert progress(desk).held is None
+    assert not any(action is Action.DELETE for action, _ in desk.catalog.actions)
+
+
+def test_few_files_that_all_go_one_by_one_are_believed(desk: Desk) -> None:
+    for number in range(3):
+        desk.write(f"{number}.md", str(number))
+    desk.settle()
+    for number in range(3):
+        (desk.root / f"{number}.md").unlink()
+        desk.hear(PathHint(1, f"{number}.md".encode(), Kind.DELETED, desk.clock()))
+    desk.settle(ahead_s=1)
+    assert desk.catalog.paths == set()
+    assert progress(desk).held is None
+
+
+def test_another_folder_in_a_roots_place_is_held_however_few_its_documents(desk: Desk) -> None:
+    for number in range(4):
+        desk.write(f"{number}.md", str(number))
+    desk.settle()
+    desk.root.rename(desk.root.parent / "away")
+    desk.settle(ahead_s=3)
+    desk.write("0.md", "0")
+    desk.write("other.md", "other")
+    for ahead_s in (3, 31, 31):
+        desk.settle(ahead_s=ahead_s)
+        assert progress(desk).held.missing == 3
+    for number in range(4):
+        desk.write(f"{number}.md", str(number))
+    desk.settle(ahead_s=31)
+    assert progress(desk).held is None
+    (desk.root / "1.md").unlink()
+    (desk.root / "2.md").unlink()
+    desk.settle(ahead_s=31)
     assert progress(desk).held is None
 
 

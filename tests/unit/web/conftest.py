@@ -199,8 +199,12 @@ class Shelf:
             raise NotFound("no failed document missing.md", hint="see ragd failed")
         return 3
 
-    def rescan(self, folder: str | None, delete_missing: bool) -> None:
-        self.asked.append((folder, delete_missing))
+    def rescan(self, folder: str | None) -> None:
+        self.asked.append(folder)
+
+    def confirm_delete(self, folder: str | None, most: int | None) -> Sequence[Mapping[str, object]]:
+        self.asked.append((folder, most))
+        return [{"folder": "/notes", "missing": 30}]
 
     def verify(self, repair: bool) -> Mapping[str, object]:
         self.asked.append(repair)

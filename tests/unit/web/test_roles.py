@@ -23,7 +23,6 @@ BODIES: dict[str, dict[str, object]] = {
 SEARCH = {"q": "beavers", "a": "1", "b": "2"}
 NEEDED = {"GET /v1/search": ("q",), "GET /v1/models/compare": ("a", "b")}
 FIELDS: dict[str, tuple[type, dict[str, object]]] = {
-    "POST /v1/rescan": (schema.RescanBody, {"delete_missing": True}),
     "POST /v1/verify": (schema.VerifyBody, {"repair": True}),
     "POST /v1/train": (learning_schema.TrainBody, {"on": "/etc/passwd", "force": True}),
 }
@@ -44,8 +43,8 @@ def test_what_deletes_or_changes_what_serves_needs_an_admin_and_what_acts_is_not
             assert role in (Role.WRITE, Role.ADMIN), address
         else:
             assert role in (Role.READ, None), address
-    for act in ("promote", "rollback", "prune"):
-        assert ROLES[f"POST /v1/models/{act}"] is Role.ADMIN
+    for act in ("confirm-delete", "models/promote", "models/rollback", "models/prune"):
+        assert ROLES[f"POST /v1/{act}"] is Role.ADMIN
 
 
 def _ask(client: httpx.Client, address: str, secret: str, **more: object) -> httpx.Response:
