@@ -175,12 +175,32 @@ def test_its_log_is_rewritten_before_it_is_large(server: EmbeddedRedis) -> None:
     client = Broker(server.url).connection
     deadline = time.monotonic() + 20
     with client:
+        while client.info("persistence")["aof_rewrite_in_progress"]:
+            time.sleep(0.01)
         for _ in range(60):
             client.set("body", os.urandom(50_000).hex())
             client.delete("body")
     while size_of_log(server) > 4 * 1024 * 1024 and time.monotonic() < deadline:
         time.sleep(0.02)  # it looks ten times a second
     assert size_of_log(server) < 4 * 1024 * 1024  # of 6 MB written
+
+
+def test_its_log_begins_anew_with_each_life(server: EmbeddedRedis) -> None:
+    server.start()
+    with Broker(server.url).connection as client:
+        for _ in range(30):
+            client.set("body", os.urandom(50_000).hex())
+        client.set("body", "short")
+    assert server.pid is not None
+    os.kill(server.pid, signal.SIGKILL)
+    server.stop()
+    assert size_of_log(server) > 2 * 1024 * 1024
+    server.start()
+    deadline = time.monotonic() + 20
+    while size_of_log(server) > 1000 and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert size_of_log(server) < 1000
+    assert Broker(server.url).connection.get("body") == b"short"
 
 
 def size_of_log(server: EmbeddedRedis) -> int:
