@@ -61,7 +61,7 @@ def cycle(daemon: Running, state: Path, library: Library) -> None:
     for asker in askers:
         asker.join()
     library.tidy()
-    daemon.client.rescan(None, delete_missing=False)
+    daemon.client.rescan(None)
     assert daemon.client.verify()["clean"]
     daemon.wait_indexed(len(library.texts), timeout_s=30, poll_s=0.1)
 
