@@ -26,6 +26,7 @@ from ragd.cli.search import search
 from ragd.cli.session import Globals
 from ragd.cli.spend import spend
 from ragd.cli.status import status
+from ragd.cli.top import top
 from ragd.cli.train import train
 from ragd.cli.verify import verify
 from ragd.cli.version import print_version, version
@@ -36,6 +37,7 @@ COMMANDS = (
     search,
     feedback,
     status,
+    top,
     documents,
     receipts,
     failed,

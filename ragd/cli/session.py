@@ -50,12 +50,12 @@ def configuration(
 @contextmanager
 def daemon(loaded: Loaded) -> Iterator[Client]:
     """A connection to the daemon. Raises DaemonUnreachable when there is none."""
-    client = _client(loaded)
+    asked = client(loaded)
     try:
-        client.connect()
-        yield client
+        asked.connect()
+        yield asked
     finally:
-        client.close()
+        asked.close()
 
 
 @contextmanager
@@ -65,10 +65,10 @@ def daemon_or_snapshot(loaded: Loaded) -> Iterator[Client | Snapshot]:
     Both have the methods search, status, documents, receipts and verify with the same answers.
     Raises DaemonUnreachable when there is neither.
     """
-    client = _client(loaded)
-    answering: Client | Snapshot = client
+    asked = client(loaded)
+    answering: Client | Snapshot = asked
     try:
-        client.connect()
+        asked.connect()
     except DaemonUnreachable as error:
         if os.environ.get(URL_VARIABLE):
             raise
@@ -85,7 +85,8 @@ def roots(answering: Client | Snapshot, loaded: Loaded) -> list[str]:
     return told + [str(folder) for collection in loaded.config.collections for folder in collection.folders]
 
 
-def _client(loaded: Loaded) -> Client:
+def client(loaded: Loaded) -> Client:
+    """A client of the daemon that is not connected yet. Raises ConfigInvalid."""
     from ragd.cli.client import Client
 
     return Client(place_of(loaded.config.socket_path, os.environ))

@@ -130,7 +130,7 @@ def _indexes(facts: Facts) -> dict[str, Samples]:
 def _proof(facts: Facts) -> dict[str, Samples]:
     proof = facts.get("proof") or {}
     return {
-        "ragd_proof_age_seconds": _one(facts.get("proof_age_s")),
+        "ragd_proof_age_seconds": _one(max(0.0, facts["told_at"] - proof["at"]) if proof else None),
         "ragd_proof_equal": _one(proof.get("is_equal")),
         "ragd_proof_wrong_rows": _one(proof.get("wrong")),
     }

@@ -94,6 +94,7 @@ class Sight:
         state = self._app.config.state
         return {
             **self.meters.recent(),
+            "told_at": now,
             "started_at": self._started_at,
             "loop_s": self._heartbeat.silent_s,
             "oldest_change_s": 0.0 if since is None else max(0.0, now - since),
