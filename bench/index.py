@@ -24,6 +24,7 @@ from typing import Any, ParamSpec, TypeVar
 import faiss
 import numpy as np
 
+from ragd.domain.digest import Digest, digest_of
 from ragd.domain.index import EmbeddingSpace, HalfVectors, Ids, IndexPolicy, Vectors
 from ragd.index.generation import Generation
 from ragd.index.restore import Origin, rebuild, restore
@@ -80,6 +81,9 @@ class ArraySource:
 
     def changed_since(self, generation: int, sequence: int) -> Ids | None:
         return np.unique(np.array(self._log[sequence:], np.int64))
+
+    def digest(self, generation: int) -> Digest:
+        return digest_of(*self.live_vectors(generation, self.live_ids(generation)))
 
     def live_vectors(self, generation: int, ids: Ids) -> tuple[Ids, HalfVectors]:
         return ids, self.rows[ids]

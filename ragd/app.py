@@ -14,7 +14,7 @@ from ragd.catalog.store import Store
 from ragd.config.places import Places
 from ragd.config.schema import Config
 from ragd.domain.errors import DiskFull, NotFound
-from ragd.domain.index import EmbeddingSpace, EncoderSpec, IndexPolicy
+from ragd.domain.index import Depth, EmbeddingSpace, EncoderSpec, IndexPolicy
 from ragd.domain.ports import Encoder
 from ragd.domain.work import Outbox, ReadLimits, SplitPolicy
 from ragd.embed.encoder import open_encoder, tokenizer_path
@@ -25,6 +25,7 @@ from ragd.flow.ingest import Ingest, Tables
 from ragd.flow.journal import QUERIES_REMEMBERED, QueryJournal
 from ragd.flow.offline import Offline, Opener
 from ragd.flow.promote import Promotions
+from ragd.flow.prove import Prover
 from ragd.flow.recover import recover, restorer
 from ragd.flow.refit import Refit
 from ragd.flow.reuse import Reuse
@@ -70,6 +71,7 @@ class App:
     journal: QueryJournal
     shelf: Shelf
     promotions: Promotions
+    prover: Prover
 
     @property
     def generation_id(self) -> int:
@@ -160,7 +162,10 @@ def build(
     )
     routes = Routes(recovered.route)
     journal = query_journal(config, store, reader, serving, clock)
-    answer = Answer(reader, routes, search_settings(config), freshness(reader), on_answered=journal.note)
+    prover = Prover(generations, reader.replay, tables.vectors, clock=clock)
+    prover.prove(Depth.DIGEST, should_repair=True)
+    fresh = freshness(reader, lambda: prover.proven_at)
+    answer = Answer(reader, routes, search_settings(config), fresh, on_answered=journal.note)
     promotions = Promotions(
         tables,
         reader.registry,
@@ -176,7 +181,7 @@ def build(
         forget=dispatch.forget,
         clock=clock,
     )
-    ways = (dispatch, ingest, routes, answer, journal, shelf, promotions)
+    ways = (dispatch, ingest, routes, answer, journal, shelf, promotions, prover)
     return App(config, places, tables, reader, model, generations, roots, *ways)
 
 
@@ -209,9 +214,9 @@ def configured_roots(config: Config) -> list[tuple[str, bytes]]:
     return [(c.name, bytes(Path(folder).absolute())) for c in config.collections for folder in c.folders]
 
 
-def freshness(reader: CatalogReader) -> Callable[[], Freshness]:
-    """Counts what is not searchable yet, whenever it is called."""
-    return lambda: Freshness(*reader.overview.unfinished())
+def freshness(reader: CatalogReader, proven_at: Callable[[], float | None]) -> Callable[[], Freshness]:
+    """Counts what is not searchable yet, and tells when the index was proven, whenever it is called."""
+    return lambda: Freshness(*reader.overview.unfinished(), proven_at())
 
 
 def encoder_spec(config: Config) -> EncoderSpec:
@@ -270,11 +275,13 @@ def open_offline(config: Config) -> Offline:
         raise NotFound(f"nothing was indexed in {config.state} yet", hint="start with `ragd run FOLDER`") from error
     notes = ["no daemon is running: this is what the last one left"]
     route = Route(None, None)
+    proven_at = None
     if serving is not None:
         generation_id, space = serving
         folder = places.generation(generation_id)
         index = restore(folder, space, reader.replay, generation_id, index_policy(config)).generation
+        proven_at = time.time() if index.digest == reader.replay.digest(generation_id) else None
         opener = Opener(places.models, encoder_spec(config), encoder_opener(config))
         route = opener.route(reader.registry, generation_id, space, index, notes)
-    answer = Answer(reader, Routes(route), search_settings(config), freshness(reader))
+    answer = Answer(reader, Routes(route), search_settings(config), freshness(reader, lambda: proven_at))
     return Offline(reader, route.generation, index if serving is not None else None, answer, tuple(notes))

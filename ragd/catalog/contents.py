@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
+from ragd.catalog import digests
 from ragd.catalog.store import Store
 from ragd.catalog.tokens import index_text
 from ragd.domain.documents import Extraction
@@ -125,9 +126,10 @@ class Contents:
         return {generation: self._delta(generation, born, dying, fresh) for generation in generations}
 
     def _delta(self, generation: int, born: list[int], dying: list[int], fresh: bool) -> IndexDelta:
-        entering = [i for i in born if self._has_vector(generation, i)]
+        entering, enter = digests.of_chunks(self._db, generation, born)
         lacking = sorted(set(born).difference(entering))
-        leaving = [i for i in dying if self._has_vector(generation, i)]
+        leaving, leave = digests.of_chunks(self._db, generation, dying)
+        digests.change(self._db, generation, enter, leave)
         self._db.executemany(
             "INSERT INTO to_embed (generation, chunk_id, fresh) VALUES (?, ?, ?)"
             " ON CONFLICT DO UPDATE SET fresh = max(fresh, excluded.fresh)",
@@ -194,12 +196,6 @@ class Contents:
     def _text(self, chunk_id: int) -> tuple[str, str]:
         row = self._db.execute("SELECT context, text FROM chunks WHERE id = ?", (chunk_id,)).fetchone()
         return row[0], row[1]
-
-    def _has_vector(self, generation: int, chunk_id: int) -> bool:
-        found = self._db.execute(
-            "SELECT 1 FROM vectors WHERE generation = ? AND chunk_id = ?", (generation, chunk_id)
-        ).fetchone()
-        return found is not None
 
 
 def _storable(text: str) -> str:

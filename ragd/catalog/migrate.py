@@ -9,9 +9,10 @@ from importlib.resources import files
 from types import MappingProxyType
 
 from ragd.catalog.connection import Connection, translated
+from ragd.catalog.digests import recount
 from ragd.domain.errors import StateNewer, StateOlder
 
-FORMAT = 2
+FORMAT = 3
 """The state folder's format number, kept in SQLite's user_version."""
 
 _CREATED = re.compile(r"\s*CREATE (?:TABLE|INDEX|VIRTUAL TABLE) (\w+)")
@@ -58,7 +59,7 @@ def require_current(connection: Connection) -> None:
         )
 
 
-def _learns(connection: sqlite3.Connection) -> None:
+def _learns(connection: Connection) -> None:
     """Format 1 to 2: generations live side by side, and models are trained."""
     connection.execute("ALTER TABLE generations ADD COLUMN state TEXT NOT NULL DEFAULT 'live'")
     connection.execute("ALTER TABLE generations ADD COLUMN spec TEXT NOT NULL DEFAULT ''")
@@ -71,7 +72,13 @@ def _learns(connection: sqlite3.Connection) -> None:
             connection.execute(statement)
 
 
-_STEPS: MappingProxyType[int, Callable[[sqlite3.Connection], None]] = MappingProxyType({1: _learns})
+def _proves(connection: Connection) -> None:
+    """Format 2 to 3: every live generation has a digest."""
+    for (generation,) in connection.execute("SELECT id FROM generations WHERE state = 'live'").fetchall():
+        recount(connection, generation)
+
+
+_STEPS: MappingProxyType[int, Callable[[Connection], None]] = MappingProxyType({1: _learns, 2: _proves})
 """Format n -> what turns format n into n + 1."""
 
 

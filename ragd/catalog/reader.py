@@ -83,6 +83,15 @@ class CatalogReader:
         ).fetchone()
         return Known(r[0], path, Stat(r[1], r[2], r[3], r[4]), r[5], bool(r[6])) if r else None
 
+    def known_hashes(self) -> list[tuple[bytes, Known]]:
+        """(root, what is known) of every document whose bytes were read, by root and path."""
+        rows = self.connection.execute(
+            "SELECT r.path, d.folder, d.name, d.id, d.size_bytes, d.mtime_ns, d.ctime_ns, d.inode, d.hash,"
+            " d.state = 'failed' FROM documents d JOIN roots r ON r.id = d.root_id WHERE d.hash IS NOT NULL"
+            " ORDER BY d.root_id, d.folder, d.name"
+        )
+        return [(r[0], Known(r[3], joined(r[1], r[2]), Stat(*r[4:8]), r[8], bool(r[9]))) for r in rows]
+
     def document_count(self, root_id: int | None = None) -> int:
         """How many documents the catalog holds, of one root or of all."""
         where, values = ("WHERE root_id = ?", (root_id,)) if root_id is not None else ("", ())

@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from ragd.catalog.connections import Connections
+from ragd.catalog.digests import as_rows, digest_in
+from ragd.domain.digest import Digest
 from ragd.domain.index import HalfVectors, Ids
 
 _SLICE = 512
@@ -58,5 +60,8 @@ class Replay:
             ):
                 found.append(chunk_id)
                 raw.append(vector)
-        vectors = np.frombuffer(b"".join(raw), dtype=np.float16)
-        return np.asarray(found, dtype=np.int64), vectors.reshape(len(found), -1) if found else vectors.reshape(0, 0)
+        return as_rows(found, raw)
+
+    def digest(self, generation: int) -> Digest:
+        """The digest of what the index must hold, as it was kept with every change."""
+        return digest_in(self._connections.mine, generation)

@@ -1,4 +1,4 @@
--- Format 2 of catalog.db. Times are Unix seconds (REAL) unless a name ends in _ns.
+-- Format 3 of catalog.db. Times are Unix seconds (REAL) unless a name ends in _ns.
 
 CREATE TABLE facts (name TEXT PRIMARY KEY, value) WITHOUT ROWID;
 

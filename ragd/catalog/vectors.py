@@ -7,7 +7,11 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 
+import numpy as np
+
+from ragd.catalog import digests
 from ragd.catalog.store import Store
+from ragd.domain.digest import Digest, digest_of
 from ragd.domain.index import EmbeddingSpace, EncoderSpec, HalfVectors
 
 
@@ -81,6 +85,7 @@ class Vectors:
                 " (SELECT 1 FROM vectors v WHERE v.generation = ? AND v.chunk_id = c.id)",
                 (generation, generation),
             )
+            digests.recount(db, generation)  # changes passed it by while it was not live
             return int(generation), False
 
     def make_serving(self, generation: int) -> list[int]:
@@ -103,6 +108,7 @@ class Vectors:
         """No change reaches this generation any more; `drop_retired` takes its vectors away."""
         with self._store.transaction() as db:
             db.execute("UPDATE generations SET state = 'retired', serving = 0 WHERE id = ?", (generation,))
+            digests.forget(db, generation)
 
     def drop_retired(self, limit: int = 5000) -> tuple[int, list[int]]:
         """Deletes up to a slice of what retired generations hold.
@@ -126,6 +132,11 @@ class Vectors:
             db.execute("DELETE FROM facts WHERE name = ?", (f"changes_floor {generation}",))
             db.execute("DELETE FROM generations WHERE id = ?", (generation,))
             return gone, [generation]
+
+    def recount(self, generation: int) -> None:
+        """Counts the digest of a live generation anew, from its vectors."""
+        with self._store.transaction() as db:
+            digests.recount(db, generation)
 
     def behind(self, generation: int, serving: int) -> tuple[bool, bool]:
         """Whether a generation lacks chunks that the serving one has, and whether some of them are not fresh."""
@@ -162,6 +173,7 @@ class Vectors:
 
         Only the serving generation completes contents.
         """
+        position = {chunk_id: at for at, chunk_id in enumerate(chunk_ids)}
         serving = self._db.execute("SELECT 1 FROM generations WHERE id = ? AND serving", (generation,)).fetchone()
         enter: list[int] = []
         complete: list[int] = []
@@ -182,6 +194,8 @@ class Vectors:
         self._db.executemany(
             "INSERT INTO changes (generation, chunk_id) VALUES (?, ?)", [(generation, i) for i in enter]
         )
+        entered = digest_of(np.asarray(enter, dtype=np.int64), vectors[[position[i] for i in enter]])
+        digests.change(self._db, generation, entered, Digest())
         return enter, complete
 
     def _completed(self, chunk_id: int) -> list[int]:

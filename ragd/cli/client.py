@@ -77,9 +77,13 @@ class Client:
         """Lets go of deletions that are held in a folder or in any, unless they are more than `most`."""
         return self._post("confirm-delete", {"folder": folder, "most": most})
 
-    def verify(self, *, repair: bool = False) -> Answer:
-        """Compares index and catalog, and with `repair` makes them equal."""
-        return self._post("verify", {"repair": repair}, timeout_s=VERIFY_TIMEOUT_S)
+    def verify(self, *, repair: bool = False, full: bool = False) -> Answer:
+        """Compares index and catalog, every row with `full`, and with `repair` makes them equal."""
+        return self._post("verify", {"repair": repair, "full": full}, timeout_s=VERIFY_TIMEOUT_S)
+
+    def reread(self, documents: Sequence[int]) -> Answer:
+        """Reads documents (ids) again, whatever their times say."""
+        return self._post("reread", {"documents": list(documents)})
 
     def learn(self, method: str, path: str, timeout_s: float | None = None, **given: object) -> Answer:
         """The model side: `learn("GET", "runs", limit=5)` asks GET /v1/runs?limit=5, POST sends `given` as the body."""

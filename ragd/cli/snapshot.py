@@ -86,9 +86,9 @@ class Snapshot:
         """The newest receipts, as GET /v1/receipts."""
         return self._offline.receipts(path=path, limit=limit, pending=pending)
 
-    def verify(self) -> Answer:
+    def verify(self, *, full: bool = False) -> Answer:
         """Compares index and catalog, as POST /v1/verify without repair."""
-        return self._offline.verify()
+        return dict(self._offline.verify(full=full))
 
 
 def holds_index(state: Path) -> bool:

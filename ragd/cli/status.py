@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -11,7 +12,7 @@ import typer
 from ragd.cli.options import AsJson, ConfigFile, StateFolder
 from ragd.cli.session import configuration, daemon_or_snapshot, screen, show_json
 from ragd.cli.terminal import Terminal, count, one_line, size
-from ragd.cli.when import duration
+from ragd.cli.when import ago, duration
 
 LABEL_WIDTH = 11
 Facts = Mapping[str, Any]
@@ -42,7 +43,7 @@ def lines(answer: Facts, state_folder: str, terminal: Terminal) -> list[str]:
         ("documents", [", ".join(f"{count(documents[name])} {name}" for name in order)]),
         ("chunks", [f"{count(chunks['total'])}, {count(chunks['with_vectors'])} with vectors"]),
         ("at work", _progress(answer["progress"])),
-        ("index", _index(answer["index"])),
+        ("index", [*_index(answer["index"]), *_proof(answer.get("proof"), time.time())]),
         ("model", [*_model(answer["model"]), *_filling(answer["model"], answer.get("generations", ()))]),
         ("workers", _workers(answer["workers"])),
         ("queues", _queues(answer["queues"])),
@@ -73,6 +74,17 @@ def _index(index: Facts) -> list[str]:
     parts += [f"{count(index['lists'])} lists"] if index.get("lists") else []
     parts += [size(index["size_bytes"])] if "size_bytes" in index else []
     return [", ".join(part for part in parts if part)]
+
+
+def _proof(proof: Facts | None, now: float) -> list[str]:
+    """When the index was last compared with the catalog."""
+    if not proof:
+        return []
+    when = ago(float(proof["at"]), now)
+    if not proof["is_equal"]:
+        return [f"differs from the catalog since the proof {when}"]
+    repaired = f", {count(proof['wrong'])} rows repaired" if proof["wrong"] else ""
+    return [f"proven equal to the catalog {when}{repaired}"]
 
 
 def _model(model: Facts) -> list[str]:

@@ -173,6 +173,11 @@ class Index(Section):
     exact_below: int = Field(default=50_000, ge=0, description="Chunks below which an IVF index becomes exact again.")
     nprobe: int = Field(default=16, ge=1, le=65536, description="Lists of the IVF index that a search looks into.")
     snapshot_s: float = Field(default=60.0, ge=1, description="Seconds between snapshots of an index that changed.")
+    verify_s: float = Field(
+        default=3600.0,
+        ge=1,
+        description="Seconds between proofs that the index equals the catalog; also at each start.",
+    )
 
     @model_validator(mode="after")
     def _ordered(self) -> Index:

@@ -15,10 +15,10 @@ from ragd.daemon.learning import DaemonLearning
 from ragd.daemon.sight import Sight, SightDoor
 from ragd.domain.documents import display_path
 from ragd.domain.errors import NotFound, RagdError, TimedOut
+from ragd.domain.index import Depth
 from ragd.domain.search import Query
-from ragd.flow.offline import report_json
-from ragd.flow.shown import generation_json, merged, serving_json
-from ragd.index.verify import repair, verify
+from ragd.flow.prove import report_json
+from ragd.flow.shown import generation_json, serving_json
 from ragd.watch.roots import Hold
 
 _POLL_S = 0.004
@@ -99,6 +99,7 @@ class DaemonBackend:
                 }
                 for live in (serving, *app.generations.others)
             ],
+            "proof": asdict(app.prover.last) if app.prover.last is not None else None,
             "version": __version__,
             "pid": os.getpid(),
             "uptime_s": time.monotonic() - self._started,
@@ -123,6 +124,10 @@ class DaemonBackend:
             raise NotFound(f"no failed document at {', '.join(paths)}", hint="`ragd failed` lists them")
         return count
 
+    def reread(self, documents: Sequence[int]) -> int:
+        """Reads these documents again, whatever their times say; how many there are."""
+        return self._errands.ask(lambda: self._app.ingest.reread(documents))
+
     def rescan(self, folder: str | None) -> None:
         """Starts a scan. Raises NotFound for a folder that is not watched."""
         wanted = _absolute(folder)
@@ -138,9 +143,13 @@ class DaemonBackend:
         agreed = self._walks.confirm(wanted, most)
         return [{"folder": display_path(path), "missing": held.missing} for path, held in agreed.items()]
 
-    def verify(self, repair: bool) -> dict[str, Any]:
+    def verify(self, repair: bool, full: bool) -> Mapping[str, Any]:
         """Compares catalog and index where nothing changes meanwhile: in the main thread."""
-        return self._errands.ask(lambda: self._verified(repair), timeout_s=300.0)
+        depth = Depth.FULL if full else Depth.DIGEST
+        report, is_repaired = self._errands.ask(
+            lambda: self._app.prover.prove(depth, should_repair=repair), timeout_s=300.0
+        )
+        return report_json(report, repaired=is_repaired)
 
     def latest_receipt(self) -> int | None:
         """The newest receipt's id, once every change heard of so far has one: whoever saves and asks means that one."""
@@ -162,17 +171,6 @@ class DaemonBackend:
             time.sleep(_POLL_S)
         with self._app.ingest.committing:
             return
-
-    def _verified(self, should_repair: bool) -> dict[str, Any]:
-        """Every live generation is proven; the report is of the serving one, with what is wrong in any of them."""
-        app = self._app
-        reports = [(live, verify(live.index, app.reader.replay, live.id)) for live in app.generations.all]
-        if should_repair and not all(report.is_clean for _, report in reports):
-            for live, report in reports:
-                repair(live.index, app.reader.replay, live.id, report)
-            reports = [(live, verify(live.index, app.reader.replay, live.id)) for live in app.generations.all]
-            return report_json(merged([report for _, report in reports]), repaired=True)
-        return report_json(merged([report for _, report in reports]), repaired=False)
 
     def _below_root(self, path: str) -> bytes:
         raw = os.fsencode(path)

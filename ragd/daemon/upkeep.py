@@ -11,6 +11,7 @@ from ragd.app import App
 from ragd.config.events import get_log
 from ragd.daemon.retention import Retention
 from ragd.domain.errors import DiskFull, RagdError
+from ragd.domain.index import Depth
 from ragd.flow.generations import Live
 from ragd.index.snapshot import write_snapshot
 
@@ -26,6 +27,7 @@ class _Due:
     lost: float = 0.0
     snapshot: float = 0.0
     found: float = 0.0
+    proven: float = 0.0
 
 
 class Upkeep:
@@ -43,7 +45,7 @@ class Upkeep:
         self._is_alive = is_alive
         self._embed_workers = embed_workers
         self._clock = clock
-        self._due = _Due(snapshot=clock(), found=clock())
+        self._due = _Due(snapshot=clock(), found=clock(), proven=clock())
         self._old_roots = [r.id for r in app.tables.documents.roots() if r.id not in app.roots]
         self._snapshot: threading.Thread | None = None
         self._retention = Retention(app, may_drop=self._may_drop, dropped=self._forget, clock=clock)
@@ -73,6 +75,9 @@ class Upkeep:
         if now - self._due.snapshot >= self._app.config.index.snapshot_s:
             self._due.snapshot = now
             self.start_snapshot()
+        if now - self._due.proven >= self._app.config.index.verify_s or self._app.prover.is_due:
+            self._due.proven = now
+            self._prove()
         self._retention.step()
 
     def start_snapshot(self) -> None:
@@ -124,6 +129,13 @@ class Upkeep:
         except (RagdError, MemoryError, RuntimeError) as error:
             self.problems["index"] = f"the index could not change its kind: {error}"
             _LOG.error("index_upkeep_failed", reason=error)
+
+    def _prove(self) -> None:
+        self._app.prover.prove(Depth.ROWS, should_repair=True)
+        if self._app.prover.proven_at is None:
+            self.problems["proof"] = "the index differs from the catalog (see what: ragd verify --full)"
+        else:
+            self.problems.pop("proof", None)
 
     def _may_drop(self) -> bool:
         """Vectors that were given up go when those in their place are there, and no snapshot is being written."""

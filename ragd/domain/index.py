@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import StrEnum
 
 import numpy as np
 import numpy.typing as npt
@@ -73,18 +74,30 @@ class IndexFacts:
     centroid_cosine: float | None = None
 
 
+class Depth(StrEnum):
+    """How far a proof looks: at digests as kept (`digest`), at the index's memory (`rows`), at every row (`full`)."""
+
+    DIGEST = "digest"
+    ROWS = "rows"
+    FULL = "full"
+
+
 @dataclass(frozen=True, slots=True)
 class VerifyReport:
-    """Catalog against index: how many chunks each holds, and the ids that only one side holds."""
+    """Catalog against index: how many chunks each holds, and the ids that only one side holds, or holds differently.
+
+    `is_miscounted` says that the rows are equal and a digest that was kept of them is not.
+    """
 
     catalog_chunks: int
     index_chunks: int
     missing: tuple[int, ...]
     ghosts: tuple[int, ...]
     differing: tuple[int, ...]
+    is_miscounted: bool
     seconds: float
 
     @property
     def is_clean(self) -> bool:
         """True when both sides hold exactly the same chunks with the same vectors."""
-        return not (self.missing or self.ghosts or self.differing)
+        return not (self.missing or self.ghosts or self.differing or self.is_miscounted)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
+from ragd.domain.digest import Digest
 from ragd.domain.documents import Piece, ReadText
 from ragd.domain.index import EmbeddingSpace, EncoderSpec, HalfVectors, Ids, IndexFacts, Vectors
 
@@ -136,6 +137,10 @@ class VectorSource(Protocol):
 
     def live_vectors(self, generation: int, ids: Ids) -> tuple[Ids, HalfVectors]:
         """Those of `ids` that are live now, with their vectors (n, dimension) as float16."""
+        ...
+
+    def digest(self, generation: int) -> Digest:
+        """The digest of every live row, kept up to date by whatever changes them."""
         ...
 
 

@@ -37,11 +37,13 @@ class SearchSettings:
 class Freshness:
     """How far the index is behind what was seen of the folders when the query was answered, in documents.
 
-    `pending` are not found yet (an older text may be), `words_only` are not found by meaning yet.
+    `pending` are not found yet (an older text may be), `words_only` are not found by meaning yet. `proven_at` is when
+    the index was last proven equal to the catalog (Unix seconds), None where it was not.
     """
 
     pending: int
     words_only: int
+    proven_at: float | None = None
 
     @property
     def is_current(self) -> bool:

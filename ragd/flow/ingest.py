@@ -205,6 +205,17 @@ class Ingest:
         self._dispatch.step()
         return count
 
+    def reread(self, document_ids: Sequence[int]) -> int:
+        """These documents are read again, whatever their times say; returns how many there are."""
+        documents = self._tables.documents
+        with self._tables.store.transaction():
+            rows = [row for row in map(documents.row, document_ids) if row is not None]
+            for row in rows:
+                documents.forget_look(row.id)
+        for row in rows:
+            self._recheck(row.root_id, row.path)
+        return len(rows)
+
     def drop_root(self, root_id: int, *, limit: int = 256) -> bool:
         """Removes a slice of the documents of a folder that is no longer configured; True while some are left."""
         documents = self._tables.documents

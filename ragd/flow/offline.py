@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -12,13 +12,14 @@ from ragd.catalog.models import Model
 from ragd.catalog.reader import CatalogReader
 from ragd.catalog.registry import Registry
 from ragd.domain.errors import ArtifactInvalid, ModelUnavailable
-from ragd.domain.index import EmbeddingSpace, EncoderSpec, VerifyReport
+from ragd.domain.index import Depth, EmbeddingSpace, EncoderSpec, VerifyReport
 from ragd.domain.learning import Role
 from ragd.domain.ports import Encoder
 from ragd.domain.search import Query
 from ragd.embed.encoder import stored_spec
 from ragd.embed.transform import QueryTransform
 from ragd.flow.answer import Answer
+from ragd.flow.prove import report_json
 from ragd.flow.route import Route
 from ragd.index.generation import Generation
 from ragd.index.verify import verify
@@ -110,6 +111,7 @@ class Offline:
             "generations": [],
             "version": __version__,
             "uptime_s": 0.0,
+            "proof": None,
             "progress": {},
         }
 
@@ -121,26 +123,13 @@ class Offline:
         """As `/v1/receipts`."""
         return self._reader.overview.receipts(**conditions)
 
-    def verify(self) -> dict[str, Any]:
+    def verify(self, *, full: bool = False) -> Mapping[str, Any]:
         """As `/v1/verify` without repair."""
         if self._index is None:
-            return report_json(VerifyReport(0, 0, (), (), (), 0.0), repaired=False)
-        return report_json(verify(self._index, self._reader.replay, self._generation_id), repaired=False)
+            return report_json(VerifyReport(0, 0, (), (), (), False, 0.0), repaired=False)
+        depth = Depth.FULL if full else Depth.DIGEST
+        return report_json(verify(self._index, self._reader.replay, self._generation_id, depth=depth), repaired=False)
 
     def close(self) -> None:
         """Closes the catalog."""
         self._reader.close()
-
-
-def report_json(report: VerifyReport, *, repaired: bool) -> dict[str, Any]:
-    """A verification in the shape of `/v1/verify`."""
-    return {
-        "clean": report.is_clean,
-        "catalog_chunks": report.catalog_chunks,
-        "index_chunks": report.index_chunks,
-        "missing": list(report.missing),
-        "ghosts": list(report.ghosts),
-        "differing": list(report.differing),
-        "repaired": repaired,
-        "seconds": report.seconds,
-    }

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
 from ragd.catalog.models import FILLING
 from ragd.catalog.registry import Registry
-from ragd.domain.index import VerifyReport
 from ragd.domain.learning import Role
 from ragd.flow.generations import Generations, Live
 from ragd.flow.route import Route
@@ -59,15 +57,3 @@ def generation_json(registry: Registry, live: Live, lacking: int, *, is_serving:
         "size_bytes": index.size_bytes,
         "can_embed": live.is_embeddable,
     }
-
-
-def merged(reports: Sequence[VerifyReport]) -> VerifyReport:
-    """One report: the counts of the first, which serves, and what is wrong in any of them."""
-    return VerifyReport(
-        catalog_chunks=reports[0].catalog_chunks,
-        index_chunks=reports[0].index_chunks,
-        missing=tuple(sorted({i for report in reports for i in report.missing})),
-        ghosts=tuple(sorted({i for report in reports for i in report.ghosts})),
-        differing=tuple(sorted({i for report in reports for i in report.differing})),
-        seconds=sum(report.seconds for report in reports),
-    )

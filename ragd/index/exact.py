@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, cast
 
@@ -17,6 +18,7 @@ from ragd.index.rows import checked_ids, checked_queries, checked_rows, nothing_
 from ragd.index.threads import SERVING_THREADS, faiss_threads
 
 _SLICE_ROWS = 256  # rows changed under one hold of the latch: well under a millisecond
+_READ_ROWS = 4096
 _FIRST_CAPACITY = 1024
 _DICT_ENTRY_BYTES = 130  # a slot's share of the dict, with its two integers
 
@@ -164,6 +166,13 @@ class ExactIndex:
                 is_here[part] = slots >= 0
                 rows.append(self._codes()[slots[slots >= 0]].view(np.float16))
         return ids[is_here], np.concatenate(rows)
+
+    def rows(self) -> Iterator[tuple[Ids, HalfVectors]]:
+        """Every row in slices, as it lies in memory now; the caller holds off the writer."""
+        for start in range(0, len(self), _READ_ROWS):
+            part = slice(start, start + _READ_ROWS)
+            with self._latch.shared:
+                yield self._id_at[: len(self)][part].copy(), self._codes()[part].view(np.float16).copy()
 
     def facts(self) -> IndexFacts:
         """Kind, chunks, dimension and memory in bytes (the part that grows with the chunks)."""

@@ -8,6 +8,7 @@ from threading import Event, RLock, Thread
 
 import numpy as np
 
+from ragd.domain.digest import Digest, digest_of
 from ragd.domain.errors import BadRequest, Busy, TimedOut
 from ragd.domain.index import HalfVectors, Ids, IndexFacts, IndexPolicy, Vectors
 from ragd.index.building import ServedIndex, built
@@ -37,6 +38,9 @@ class Generation:
         self._builder: Thread | None = None
         self._failure: BaseException | None = None
         self._is_closing = Event()
+        self._digest = self._recounted()
+        self.builds = 0
+        """How often an index that was built in the background took the place of the one before."""
 
     @property
     def dimension(self) -> int:
@@ -56,6 +60,26 @@ class Generation:
     def __len__(self) -> int:
         return len(self._index)
 
+    @property
+    def digest(self) -> Digest:
+        """The digest of the rows, kept up to date by every change."""
+        return self._digest
+
+    def recount(self) -> Digest:
+        """Counts the digest anew from the rows as they lie in memory, keeps it, and returns what was kept before.
+
+        Changes wait meanwhile (a fifth of a second at a million chunks), searches do not.
+        """
+        with self._writing:
+            before, self._digest = self._digest, self._recounted()
+            return before
+
+    def _recounted(self) -> Digest:
+        counted = Digest()
+        for ids, vectors in self._index.rows():
+            counted = counted.plus(digest_of(ids, vectors))
+        return counted
+
     def apply(
         self, upsert_ids: Ids, vectors: Vectors | HalfVectors, remove_ids: Ids, *, sequence: int | None = None
     ) -> None:
@@ -69,11 +93,19 @@ class Generation:
             if self._touched is not None:
                 self._touched.update(np.asarray(upsert_ids).tolist(), np.asarray(remove_ids).tolist())
             if len(upsert_ids):
+                before = self._digest_of(upsert_ids)
                 self._index.upsert(upsert_ids, vectors)
+                self._digest = self._digest.minus(before).plus(self._digest_of(upsert_ids))
             if len(remove_ids):
+                before = self._digest_of(remove_ids)
                 self._index.remove(remove_ids)
+                self._digest = self._digest.minus(before)
             if sequence is not None:
                 self.advance(sequence)
+
+    def _digest_of(self, ids: Ids) -> Digest:
+        """The digest of those of `ids` that are here, each once."""
+        return digest_of(*self._index.stored(np.unique(ids)))
 
     def advance(self, sequence: int) -> None:
         """Notes that the rows stand for this change sequence of the catalog, or a newer one."""
@@ -215,6 +247,7 @@ class Generation:
         with self._writing:
             _carry_over(self._touched or set(), old.stored, new)
             self._index = new
+            self.builds += 1
 
     def _raise_failure(self) -> None:
         failure, self._failure = self._failure, None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -238,6 +239,12 @@ class IvfIndex:
                     rows.append(self._faiss.reconstruct_batch(here).astype(np.float16))
         return np.concatenate(present), np.concatenate(rows)
 
+    def rows(self) -> Iterator[tuple[Ids, HalfVectors]]:
+        """Every row, list by list, as it lies in memory now; the caller holds off the writer."""
+        for number in range(self._faiss.nlist if self._faiss is not None else 0):
+            with self._latch.shared:
+                yield self._ids_in(number), self._vectors_in(number)
+
     def _holds(self, key: int) -> bool:
         try:
             self._faiss.direct_map.get(key)
@@ -275,3 +282,12 @@ class IvfIndex:
         size = lists.list_size(number)
         view: Ids = faiss.rev_swig_ptr(lists.get_ids(number), size) if size else np.empty(0, np.int64)
         return view.copy()
+
+    def _vectors_in(self, number: int) -> HalfVectors:
+        lists = self._faiss.invlists
+        size = lists.list_size(number)
+        if not size:
+            return np.empty((0, self._dimension), np.float16)
+        view = faiss.rev_swig_ptr(lists.get_codes(number), size * self._faiss.code_size)
+        vectors: HalfVectors = view.view(np.float16).reshape(size, self._dimension).copy()
+        return vectors

@@ -122,6 +122,10 @@ class Backend(Protocol):
         """Takes up failed documents again, all or those at `paths`; how many. Raises NotFound."""
         ...
 
+    def reread(self, documents: Sequence[int]) -> int:
+        """Reads these documents (ids) again, whatever their times say; how many there are."""
+        ...
+
     def rescan(self, folder: str | None) -> None:
         """Starts a scan of one folder or all. Raises NotFound."""
         ...
@@ -130,8 +134,8 @@ class Backend(Protocol):
         """Lets held deletions go, of one folder or all: `folder` and `missing` of each. Raises NotFound, BadRequest."""
         ...
 
-    def verify(self, repair: bool) -> Json:
-        """`VerifyAnswer`: compares catalog and index, and makes them equal when asked."""
+    def verify(self, repair: bool, full: bool) -> Json:
+        """`VerifyAnswer`: compares catalog and index, row by row with `full`, and makes them equal when asked."""
         ...
 
     def latest_receipt(self) -> int | None:

@@ -23,6 +23,7 @@ ROLES: Mapping[str, Role | None] = MappingProxyType(
         "GET /v1/documents": Role.READ,
         "GET /v1/receipts": Role.READ,
         "POST /v1/retry": Role.WRITE,
+        "POST /v1/reread": Role.WRITE,
         "POST /v1/rescan": Role.WRITE,
         "POST /v1/confirm-delete": Role.ADMIN,
         "POST /v1/verify": Role.WRITE,

@@ -24,6 +24,8 @@ from ragd.web.schema import (
     ErrorAnswer,
     ReceiptsAnswer,
     ReceiptsParams,
+    RereadAnswer,
+    RereadBody,
     RescanAnswer,
     RescanBody,
     RetryAnswer,
@@ -155,6 +157,11 @@ def _acting(backend: Backend) -> APIRouter:
         """Takes failed documents up again."""
         return {"retried": backend.retry(asked.paths)}
 
+    @router.post("/reread", response_model=RereadAnswer)
+    def reread(asked: RereadBody) -> Json:
+        """Reads documents again, whatever their times say."""
+        return {"reread": backend.reread(asked.documents)}
+
     @router.post("/rescan", response_model=RescanAnswer)
     def rescan(asked: RescanBody) -> Json:
         """Starts a scan; its findings become receipts."""
@@ -170,6 +177,6 @@ def _acting(backend: Backend) -> APIRouter:
     def verify(asked: VerifyBody, request: Request) -> Json:
         """Compares catalog and index, and makes them equal when asked."""
         permit(request, asked)
-        return backend.verify(asked.repair)
+        return backend.verify(asked.repair, asked.full)
 
     return router

@@ -63,6 +63,12 @@ class RetryBody(Asked):
     paths: list[str] | None = Field(default=None, max_length=10_000, description="Which failed documents; null: all.")
 
 
+class RereadBody(Asked):
+    """`POST /v1/reread`."""
+
+    documents: list[int] = Field(max_length=100_000, description="Ids of the documents to read again.")
+
+
 class RescanBody(Asked):
     """`POST /v1/rescan`."""
 
@@ -80,6 +86,7 @@ class VerifyBody(Asked):
     """`POST /v1/verify`."""
 
     repair: bool = Field(default=False, description="Make the index equal to the catalog.")
+    full: bool = Field(default=False, description="Compare every row, not only the digests kept on both sides.")
 
 
 class Fault(Told):
@@ -102,6 +109,7 @@ class FreshnessAnswer(Told):
     pending: int = Field(description="Seen, and not found yet in their newest form.")
     words_only: int = Field(description="Found by words, not yet by meaning.")
     is_current: bool
+    proven_at: float | None = Field(default=None, description="When the index was last proven equal to the catalog.")
 
 
 class HitAnswer(Told):
@@ -166,6 +174,7 @@ class StatusAnswer(Told):
     watch: list[dict[str, Any]]
     redis: dict[str, Any]
     model: dict[str, Any]
+    proof: dict[str, Any] | None = Field(description="When index and catalog were compared last, and what came of it.")
     version: str
     uptime_s: float
     progress: dict[str, Any]
@@ -225,6 +234,12 @@ class RetryAnswer(Told):
     retried: int
 
 
+class RereadAnswer(Told):
+    """`POST /v1/reread`: how many documents are read again."""
+
+    reread: int
+
+
 class RescanAnswer(Told):
     """`POST /v1/rescan`."""
 
@@ -253,5 +268,6 @@ class VerifyAnswer(Told):
     missing: list[int]
     ghosts: list[int]
     differing: list[int]
+    miscounted: bool = Field(description="The rows are equal, and a digest that was kept of them is not.")
     repaired: bool
     seconds: float

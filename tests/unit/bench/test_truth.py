@@ -29,7 +29,7 @@ class Planted(Client):
     def search(self, *, timeout_s: float | None = None, **parameters: object) -> dict[str, Any]:
         return {"hits": self._answers.get(str(parameters["mode"]), [HIT])}
 
-    def verify(self, *, repair: bool = False) -> dict[str, Any]:
+    def verify(self, *, repair: bool = False, full: bool = False) -> dict[str, Any]:
         return {"clean": self._answers.get("clean", True)}
 
 

@@ -7,10 +7,13 @@ import sqlite3
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
+from ragd.catalog.digests import digest_in
 from ragd.catalog.migrate import FORMAT
 from ragd.catalog.store import CATALOG, Store, open_readonly
+from ragd.domain.digest import Digest, digest_of
 from ragd.domain.errors import StateOlder
 
 OLD = (Path(__file__).parent / "format_1.sql").read_text("utf-8")
@@ -89,8 +92,11 @@ def test_what_an_older_catalog_held_is_there_after_the_upgrade(old: Path) -> Non
         "content_chunks": 2,
         "vectors": 1,
         "changes": 1,
-        "facts": 1,
+        "facts": 3,
     }
+    one = (np.array([1]), np.zeros((1, 4), np.float16))
+    assert digest_in(db, 2) == digest_of(*one), "only what is live and has a vector"
+    assert digest_in(db, 1) == Digest(), "a retired generation has none"
     assert db.execute("PRAGMA integrity_check").fetchone() == ("ok",)
     store.close()
     again = Store(old)

@@ -84,6 +84,7 @@ class Backend:
                 "model": {"model": "minilm", "encoder": "onnx", "dimension": 384, "max_tokens": 256},
                 "version": "0.1.0",
                 "uptime_s": 7300.0,
+                "proof": {"at": time.time() - 600, "depth": "rows", "wrong": 0, "is_equal": True, "seconds": 0.02},
                 "progress": {"scanning": True, "files_in_flight": 2, "chunks_in_flight": 0},
             },
         )
@@ -118,6 +119,10 @@ class Backend:
         self._told("retry", paths, {})
         return 1 if paths else 4
 
+    def reread(self, documents: Sequence[int]) -> int:
+        self._told("reread", list(documents), {})
+        return len(documents)
+
     def rescan(self, folder: str | None) -> None:
         self.asked.append(("rescan", folder))
 
@@ -125,9 +130,10 @@ class Backend:
         self.asked.append(("confirm_delete", (folder, most)))
         return [{"folder": "/kb", "missing": 30}]
 
-    def verify(self, repair: bool) -> dict[str, Any]:
+    def verify(self, repair: bool, full: bool) -> dict[str, Any]:
         answer = {"clean": True, "catalog_chunks": 10, "index_chunks": 10, "missing": [], "ghosts": []}
-        return self._told("verify", repair, answer | {"differing": [], "repaired": False, "seconds": 0.02})
+        answer |= {"differing": [], "miscounted": False, "repaired": False, "seconds": 0.02}
+        return self._told("verify", (repair, full), answer)
 
     def latest_receipt(self) -> int | None:
         return 41

@@ -89,6 +89,7 @@ def test_status_fits_one_screen_and_says_what_is_wrong(ragd: Any, backend: Any) 
         "chunks      20,411, 20,390 with vectors",
         "at work     walking folders, reading 2 files",
         "index       ivf, 20,390 vectors, 512 lists, 14 MiB",
+        "            proven equal to the catalog 10 min ago",
         "model       minilm, onnx, 384 dimensions, 256 tokens",
         "workers     2 embed (1 busy), 1 extract (idle) on 2 hosts",
         "queues      3 in embed",
@@ -204,7 +205,7 @@ def test_verify_says_equal_or_what_differs_with_exit_code_11(ragd: Any, backend:
     assert ragd("verify", "--json").exit_code == 11
     backend.answers["verify"] |= {"repaired": True}
     assert ragd("verify", "--repair").exit_code == 0
-    assert [repair for _, repair in backend.asked] == [False, False, False, True]
+    assert [asked for _, asked in backend.asked] == [(False, False)] * 3 + [(True, False)]
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ import pytest
 from ragd.catalog.reader import CatalogReader
 from ragd.catalog.store import Store
 from ragd.domain.changes import Observation, Presence
+from ragd.domain.digest import digest_of
 from ragd.domain.documents import Extraction, Piece, Stat, content_hash
 from ragd.domain.index import EmbeddingSpace, EncoderSpec, HalfVectors
 from ragd.domain.work import EmbedResult, ExtractResult
@@ -133,7 +134,16 @@ class World:
         assert len(found_ids) == len(ids)
         for text, chunk_id in zip(texts, ids, strict=True):
             np.testing.assert_allclose(self.index.rows[chunk_id], vector_of(text).astype(np.float32))
+        self.assert_digests()
         return set(texts)
+
+    def assert_digests(self) -> None:
+        """The digest that the catalog kept of each live generation is that of the rows in its index."""
+        for live in self.generations.all:
+            rows = cast(DictIndex, live.index).rows
+            ids = np.array(list(rows), np.int64)
+            vectors = np.array(list(rows.values()), np.float16).reshape(len(rows), live.space.dimension)
+            assert self.reader.replay.digest(live.id) == digest_of(ids, vectors)
 
     def expected_texts(self) -> set[str]:
         return {piece.embedded for data in self.files.values() for piece in pieces_of(data)}

@@ -266,7 +266,7 @@ def test_an_answer_as_json_has_the_documented_names(library: Library) -> None:
     library.write("a.md", "beavers build dams")
     told = library.answer().search(Query("beavers")).as_json()
     assert set(told) == {"query", "mode", "took_ms", "freshness", "notes", "hits"}
-    assert told["freshness"] == {"pending": 0, "words_only": 0, "is_current": True}
+    assert told["freshness"] == {"pending": 0, "words_only": 0, "proven_at": None, "is_current": True}
     assert told["mode"] == "hybrid"
 
 

@@ -8,9 +8,8 @@ from typing import Any
 
 import pytest
 
-from ragd.domain.index import VerifyReport
 from ragd.domain.learning import Role
-from ragd.flow.shown import generation_json, merged, serving_json
+from ragd.flow.shown import generation_json, serving_json
 from tests.unit.flow.house import House
 
 
@@ -67,9 +66,3 @@ def test_an_adapter_and_a_champion_that_waits_for_its_base_are_named(house: Hous
     house.work()
     house.app.promotions.step()
     assert (shown(house)["name"], shown(house)["stage"], shown(house)["ignored"]) == ("configured", "serving", None)
-
-
-def test_a_report_over_generations_counts_the_serving_one_and_names_what_is_wrong_in_any() -> None:
-    clean, broken = VerifyReport(3, 3, (), (), (), 0.25), VerifyReport(9, 8, (5, 1), (7,), (), 0.5)
-    assert merged([clean, broken]) == VerifyReport(3, 3, (1, 5), (7,), (), 0.75)
-    assert merged([clean]) == clean

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 import numpy as np
 import pytest
 
+from ragd.domain.digest import Digest, digest_of
 from ragd.domain.index import EmbeddingSpace, HalfVectors, Ids, Vectors
 
 DIMENSION = 16
@@ -19,6 +20,7 @@ class DictSource:
         self.rows: dict[int, HalfVectors] = {}
         self.log: list[tuple[int, int]] = []
         self.floor = 0
+        self.kept: Digest | None = None  # where what was kept is not what is there
 
     def commit(self, upsert: Iterable[int], vectors: Vectors, remove: Iterable[int] = ()) -> int:
         for key, vector in zip(upsert, vectors, strict=True):
@@ -39,6 +41,9 @@ class DictSource:
         if sequence < self.floor:
             return None
         return np.array(sorted({key for seq, key in self.log if seq > sequence}), np.int64)
+
+    def digest(self, generation: int) -> Digest:
+        return self.kept or digest_of(*self.live_vectors(generation, self.live_ids(generation)))
 
     def live_vectors(self, generation: int, ids: Ids) -> tuple[Ids, HalfVectors]:
         # In an order of its own, and shapeless when nothing is live: callers may rely on neither.

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ragd.domain.index import EmbeddingSpace, IndexPolicy, Vectors
+from ragd.domain.index import Depth, EmbeddingSpace, IndexPolicy, Vectors
 from ragd.index.generation import Generation
 from ragd.index.restore import Origin, Restored, rebuild, restore
 from ragd.index.snapshot import write_snapshot
@@ -33,7 +33,7 @@ def snapshot_of(folder: Path, space: EmbeddingSpace, source: Any) -> Generation:
 
 
 def assert_true(restored: Restored, source: Any) -> None:
-    assert verify(restored.generation, source, ONE, sample=None).is_clean
+    assert verify(restored.generation, source, ONE, depth=Depth.FULL).is_clean
     assert restored.generation.sequence == source.change_sequence()
 
 
@@ -151,4 +151,4 @@ def test_any_history_of_commits_snapshots_and_kills_ends_equal_to_the_catalog(
             generation = restore(folder, space, source, ONE, POLICY).generation
         generation.maintain()
     generation.wait_settled(60)
-    assert verify(generation, source, ONE, sample=None).is_clean
+    assert verify(generation, source, ONE, depth=Depth.FULL).is_clean

@@ -48,6 +48,7 @@ STATUS: dict[str, object] = {
     "model": {},
     "version": "9.9",
     "uptime_s": 1.5,
+    "proof": None,
     "progress": {},
 }
 
@@ -199,6 +200,10 @@ class Shelf:
             raise NotFound("no failed document missing.md", hint="see ragd failed")
         return 3
 
+    def reread(self, documents: Sequence[int]) -> int:
+        self.asked.append(list(documents))
+        return len(documents)
+
     def rescan(self, folder: str | None) -> None:
         self.asked.append(folder)
 
@@ -206,12 +211,13 @@ class Shelf:
         self.asked.append((folder, most))
         return [{"folder": "/notes", "missing": 30}]
 
-    def verify(self, repair: bool) -> Mapping[str, object]:
-        self.asked.append(repair)
+    def verify(self, repair: bool, full: bool) -> Mapping[str, object]:
+        self.asked.append((repair, full))
         return {
             "clean": True,
             "catalog_chunks": 1,
             "index_chunks": 1,
+            "miscounted": False,
             "missing": [],
             "ghosts": [],
             "differing": [],

@@ -161,13 +161,15 @@ def test_retry_takes_all_or_the_named_documents(client: httpx.Client, shelf: Any
     assert _error(response)["code"] == "not_found"
 
 
-def test_rescan_and_verify_do_what_the_body_says(client: httpx.Client, shelf: Any) -> None:
+def test_rescan_verify_and_reread_do_what_the_body_says(client: httpx.Client, shelf: Any) -> None:
     assert client.post("/v1/rescan", json={"folder": "/notes"}).json() == {"started": True}
     confirmed = {"confirmed": [{"folder": "/notes", "missing": 30}]}
     assert client.post("/v1/confirm-delete", json={"folder": "/notes", "most": 30}).json() == confirmed
     assert client.post("/v1/confirm-delete", json={"most": -1}).status_code == 400
     assert client.post("/v1/verify", json={"repair": True}).json()["repaired"] is True
-    assert shelf.asked == ["/notes", ("/notes", 30), True]
+    assert client.post("/v1/verify", json={"full": True}).json()["miscounted"] is False
+    assert client.post("/v1/reread", json={"documents": [3, 5]}).json() == {"reread": 2}
+    assert shelf.asked == ["/notes", ("/notes", 30), (True, False), (False, True), [3, 5]]
 
 
 @pytest.mark.parametrize("content", ["{", "[]", '{"paths": "a.md"}', '{"path": ["a.md"]}', ""])
@@ -189,7 +191,7 @@ def test_a_body_too_large_is_refused_with_or_without_a_length(client: httpx.Clie
 
 def test_the_openapi_document_names_every_address_and_the_one_error_shape(client: httpx.Client) -> None:
     document = client.get("/v1/openapi.json").json()
-    indexing = ("search", "status", "documents", "receipts", "retry", "rescan", "confirm-delete", "verify")
+    indexing = ("search", "status", "documents", "receipts", "retry", "rescan", "reread", "confirm-delete", "verify")
     training = ("plugins", "triggers", "triggers/{trainer}", "train", "runs", "models", "spend", "feedback")
     of_runs = (f"runs/{{run}}{what}" for what in ("", "/log", "/stop", "/resume"))
     of_models = (f"models/{what}" for what in ("{model}", "compare", "promote", "rollback", "prune"))
