@@ -9,11 +9,12 @@ from __future__ import annotations
 import json
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from pathlib import Path
 
 import pytest
@@ -244,3 +245,33 @@ def test_kill_9_loses_nothing(places: Callable[[], Place]) -> None:
     place.until_indexed(2)
     place.finds(["minutes.md"], "coffee machine", mode="words")
     assert place.ragd("verify").startswith("equal: 2 chunks")
+    proof = json.loads(place.ragd("status", "--json"))["proof"]
+    assert (proof["is_equal"], proof["wrong"]) == (True, 0)
+    assert place.stop() == 0
+    change_without_a_trace(place, "tides.md", TIDES.replace("moon", "drum"))
+    place.start("kb")
+    place.until_indexed(2)
+    place.finds([], "drum", mode="words")
+    said = place.ragd("verify", "--deep", exit_code=11)
+    assert said.startswith("equal: 2 chunks")
+    assert f"{place.folder}/kb/tides.md: its bytes are others" in said
+    assert "different: 2 files read again" in said
+    assert "taken up again: 2 files" in place.ragd("verify", "--deep", "--repair")
+    place.finds(["tides.md"], "drum", mode="words")
+    place.until_indexed(2)
+    assert "different" not in place.ragd("verify", "--deep", "--full")
+
+
+def change_without_a_trace(place: Place, name: str, text: str) -> None:
+    """What a damaged disk does to a file: other bytes, and nothing that a walk looks at tells so.
+
+    No program may set a file's change time, so the catalog is told the new one.
+    """
+    path = place.folder / "kb" / name
+    path.write_text(text)
+    stat = path.stat()
+    with closing(sqlite3.connect(place.state / "catalog.db")) as catalog, catalog:
+        catalog.execute(
+            "UPDATE documents SET size_bytes = ?, mtime_ns = ?, ctime_ns = ?, inode = ? WHERE name = ?",
+            (stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino, os.fsencode(name)),
+        )

@@ -32,17 +32,6 @@ def test_help_imports_nothing_heavy() -> None:
     assert imported & HEAVY == set()
 
 
-def test_help_names_every_command(ragd: Any) -> None:
-    names = [
-        *("run", "search", "feedback", "status", "documents", "receipts", "failed", "retry", "rescan", "verify"),
-        *("train", "spend", "backup", "restore", "worker", "version"),
-        *("triggers", "runs", "models", "plugins", "token", "config", "service"),
-    ]
-    listed = [line.split()[0] for line in ragd("--help").stdout.partition("Commands:")[2].splitlines() if line.strip()]
-    assert listed == [name for name in listed if name in names]
-    assert sorted(listed) == sorted(names)
-
-
 def test_a_daemon_that_refuses_to_start_ends_with_its_exit_code(
     ragd: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

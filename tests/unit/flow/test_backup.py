@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from ragd.catalog.migrate import FORMAT
 from ragd.catalog.store import CATALOG
 from ragd.disk.lock import StateLock
 from ragd.disk.mark import MARK, require_whole
@@ -276,4 +277,4 @@ def test_a_folder_between_old_and_new_is_refused_with_the_command_that_mends_it(
 
 def test_manifests_are_json_that_people_can_read(house: House, tmp_path: Path) -> None:
     said = json.loads(take(house.state, tmp_path / "file").encoded())
-    assert (said["format"], said["ragd"], said["created_at"], said["catalog_format"]) == (1, "9.9", 5000.0, 2)
+    assert (said["format"], said["ragd"], said["created_at"], said["catalog_format"]) == (1, "9.9", 5000.0, FORMAT)
