@@ -15,6 +15,7 @@ from tests.unit.web.conftest import Guarded
 
 BODIES: dict[str, dict[str, object]] = {
     "POST /v1/retry": {"paths": None},
+    "POST /v1/reread": {"documents": [1]},
     "POST /v1/train": {"trainer": "nudge"},
     "POST /v1/models/promote": {"model": "nudge/3"},
     "POST /v1/models/rollback": {"role": "encoder"},
