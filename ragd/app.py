@@ -21,7 +21,7 @@ from ragd.embed.encoder import open_encoder, tokenizer_path
 from ragd.flow.answer import Answer, Freshness, SearchSettings
 from ragd.flow.dispatch import Bounds, Dispatch
 from ragd.flow.generations import Generations, Live
-from ragd.flow.ingest import Ingest, Tables
+from ragd.flow.ingest import Ingest
 from ragd.flow.journal import QUERIES_REMEMBERED, QueryJournal
 from ragd.flow.offline import Offline, Opener
 from ragd.flow.promote import Promotions
@@ -31,6 +31,7 @@ from ragd.flow.refit import Refit
 from ragd.flow.reuse import Reuse
 from ragd.flow.route import Route, Routes
 from ragd.flow.shelf import Shelf
+from ragd.flow.tables import Tables
 from ragd.hooks.roster import readers_in
 from ragd.index.generation import Generation
 from ragd.index.restore import restore

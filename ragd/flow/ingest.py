@@ -10,17 +10,11 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
-from ragd.catalog.contents import Content, Contents, IndexDelta
-from ragd.catalog.documents import Documents, Row
-from ragd.catalog.found import Found
-from ragd.catalog.models import Models
-from ragd.catalog.receipts import Receipts
-from ragd.catalog.store import Store
-from ragd.catalog.vectors import Vectors
+from ragd.catalog.contents import Content, IndexDelta
+from ragd.catalog.documents import Row
 from ragd.domain.changes import Action, Change, Observation, Presence
 from ragd.domain.documents import Extraction, Stat, kind_of
 from ragd.domain.index import HalfVectors
@@ -29,35 +23,10 @@ from ragd.domain.ports import VectorSource
 from ragd.domain.work import EmbedResult, ExtractResult
 from ragd.flow.dispatch import Dispatch
 from ragd.flow.generations import Generations
+from ragd.flow.tables import Tables
 from ragd.plan.reconcile import reconcile
 
 _GIVE_UP_ATTEMPTS = 4
-
-
-@dataclass(frozen=True, slots=True)
-class Tables:
-    """The catalog as the ingest way writes it."""
-
-    store: Store
-    documents: Documents
-    contents: Contents
-    vectors: Vectors
-    receipts: Receipts
-    models: Models
-    found: Found
-
-    @classmethod
-    def of(cls, store: Store, clock: Callable[[], float] = time.time) -> Tables:
-        """All tables over one store."""
-        return cls(
-            store,
-            Documents(store),
-            Contents(store, clock),
-            Vectors(store, clock),
-            Receipts(store),
-            Models(store, clock),
-            Found(store, clock),
-        )
 
 
 class Ingest:

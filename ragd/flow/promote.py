@@ -17,12 +17,13 @@ from ragd.domain.index import EmbeddingSpace
 from ragd.domain.learning import Role
 from ragd.flow.eligible import check
 from ragd.flow.generations import Generations, Live
-from ragd.flow.ingest import Ingest, Tables
+from ragd.flow.ingest import Ingest
 from ragd.flow.recover import IndexOf
 from ragd.flow.refit import Refit
 from ragd.flow.route import Routes
 from ragd.flow.shelf import Shelf
 from ragd.flow.standing import ModelTable, Said, champion_encoder, route_of, space_of, wanted_spaces
+from ragd.flow.tables import Tables
 
 _LOG = get_log("ragd.flow")
 _NEARLY_S = 10.0

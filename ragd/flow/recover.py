@@ -13,10 +13,10 @@ from ragd.domain.index import EmbeddingSpace, IndexPolicy
 from ragd.domain.learning import Role
 from ragd.domain.ports import VectorSource
 from ragd.flow.generations import Generations, Live
-from ragd.flow.ingest import Tables
 from ragd.flow.route import Route
 from ragd.flow.shelf import Shelf
 from ragd.flow.standing import Said, champion_encoder, route_of, wanted_spaces
+from ragd.flow.tables import Tables
 from ragd.index.generation import Generation
 from ragd.index.restore import restore
 from ragd.index.snapshot import discard_snapshots

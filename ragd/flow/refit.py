@@ -12,9 +12,9 @@ from ragd.domain.errors import BadRequest, Busy, RagdError
 from ragd.domain.index import Vectors
 from ragd.domain.learning import Role
 from ragd.flow.generations import Generations, Live
-from ragd.flow.ingest import Tables
 from ragd.flow.shelf import Shelf
 from ragd.flow.standing import Said
+from ragd.flow.tables import Tables
 from ragd.index.centroids import digest, read_centroids, write_centroids
 
 BEFORE_NAME = "fit-before.safetensors"

@@ -10,7 +10,7 @@ from ragd.catalog.store import Store
 from ragd.domain.changes import Observation, Presence
 from ragd.domain.documents import Extraction, Piece, Stat, content_hash, kind_of
 from ragd.domain.ports import Encoder
-from ragd.flow.ingest import Tables
+from ragd.flow.tables import Tables
 
 READER = "testing 1"
 

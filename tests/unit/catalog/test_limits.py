@@ -21,7 +21,7 @@ from ragd.domain.documents import Extraction, Piece, Stat
 from ragd.domain.errors import NotFound
 from ragd.domain.index import EmbeddingSpace
 from ragd.domain.learning import Role
-from ragd.flow.ingest import Tables
+from ragd.flow.tables import Tables
 from tests.unit.catalog.conftest import Kept
 
 SPACE = EmbeddingSpace("a" * 16, 4, "tiny", 16)

@@ -16,7 +16,7 @@ from ragd.catalog.vectors import Vectors
 from ragd.domain.documents import Extraction, Piece, Stat
 from ragd.domain.errors import DiskFull, StateCorrupt, StateNewer, StateUnwritable
 from ragd.domain.index import EmbeddingSpace
-from ragd.flow.ingest import Tables
+from ragd.flow.tables import Tables
 
 SPACE = EmbeddingSpace("a" * 16, 4, "tiny", 16)
 

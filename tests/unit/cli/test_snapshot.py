@@ -11,7 +11,7 @@ import pytest
 from ragd.catalog.store import Store
 from ragd.domain.changes import Observation, Presence
 from ragd.domain.documents import Stat
-from ragd.flow.ingest import Tables
+from ragd.flow.tables import Tables
 
 
 @pytest.fixture

@@ -21,7 +21,8 @@ from ragd.domain.index import EmbeddingSpace, EncoderSpec, HalfVectors
 from ragd.domain.work import EmbedResult, ExtractResult
 from ragd.flow.dispatch import Bounds, Dispatch
 from ragd.flow.generations import Generations, Live
-from ragd.flow.ingest import Ingest, Tables
+from ragd.flow.ingest import Ingest
+from ragd.flow.tables import Tables
 from ragd.index.generation import Generation
 from ragd.testing.fakes import DictIndex, MemoryOutbox
 
