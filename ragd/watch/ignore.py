@@ -15,6 +15,7 @@ from ragd.watch.patterns import Patterns
 IGNORE_FILES = (b".gitignore", b".ragdignore")
 _MAX_IGNORE_FILE_BYTES = 1 << 20
 _MAX_CACHED_FOLDERS = 50_000
+_MAX_CACHED_FILES = 5_000
 
 _NAMES = frozenset(
     b".git .hg .svn .bzr _darcs .jj CVS .DS_Store .AppleDouble .Spotlight-V100 .Trashes .fseventsd .TemporaryItems"
@@ -126,9 +127,7 @@ class IgnoreRules:
             state_folder=self._state_folder,
             use_defaults=self._settings.use_defaults,
         )
-        if len(self._folders) >= _MAX_CACHED_FOLDERS:
-            self._folders.clear()
-        self._folders[folder] = rules
+        self._remember(folder, rules)
         return rules
 
     def _with_own(
@@ -153,9 +152,15 @@ class IgnoreRules:
             parent, _, name = folder.rpartition(b"/")
             above = self.at(parent)
             if above is None or above.ignores(name, is_folder=True):
-                self._folders[folder] = None
+                self._remember(folder, None)
                 return None
         return self.enter(folder, above, IGNORE_FILES)
+
+    def _remember(self, folder: bytes, rules: FolderRules | None) -> None:
+        # Builds make folders with ever new names in ignored places: those are remembered, too.
+        if len(self._folders) >= _MAX_CACHED_FOLDERS:
+            self._folders.clear()
+        self._folders[folder] = rules
 
     def ignores(self, path: bytes, *, is_folder: bool = False) -> bool:
         """Whether a path is left out, by itself or with a folder above it."""
@@ -186,6 +191,8 @@ class IgnoreRules:
             if known is not None and known[0] == identity:
                 return known[1]
             patterns = Patterns(file.read(_MAX_IGNORE_FILE_BYTES).split(b"\n"))
+        if len(self._read) >= _MAX_CACHED_FILES:
+            self._read.clear()
         self._read[path] = (identity, patterns)
         return patterns
 

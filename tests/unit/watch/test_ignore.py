@@ -10,6 +10,7 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
+from ragd.watch import ignore
 from ragd.watch.ignore import IgnoreRules, IgnoreSettings
 from ragd.watch.patterns import Patterns
 
@@ -141,3 +142,20 @@ def test_nested_ignore_files_mean_what_git_says(
     expected = {os.fsdecode(path) for path in answer.stdout.split(b"\0") if path}
     ours = {path for path in files if rules(root, use_defaults=False).ignores(os.fsencode(path))}
     assert ours == expected
+
+
+def test_folders_with_ever_new_names_in_ignored_places_do_not_pile_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ignore, "_MAX_CACHED_FOLDERS", 20)
+    monkeypatch.setattr(ignore, "_MAX_CACHED_FILES", 5)
+    of = rules(tmp_path)
+    for number in range(200):
+        assert of.ignores(b"node_modules/build-%d/a/b.md" % number)
+        folder = tmp_path / f"project-{number}"
+        folder.mkdir()
+        (folder / ".gitignore").write_text("*.log\n")
+        assert of.ignores(b"project-%d/a.log" % number)
+        assert not of.ignores(b"project-%d/a.md" % number)
+    assert len(of._folders) <= 20
+    assert len(of._read) <= 5
