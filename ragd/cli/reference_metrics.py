@@ -10,6 +10,7 @@ _METRICS = """\
 `GET /metrics` tells these figures to Prometheus, as text or as OpenMetrics: on the Unix socket, and on `http.tcp` to
 whoever has a token of role `read`. Counters begin at 0 when the daemon starts, except those of spending, which the
 catalog keeps. A figure that is not known (Redis is away, no snapshot yet) is left out rather than told as 0.
+[Watch ragd with Prometheus](../howto/watch-ragd-with-prometheus.md) has a scrape configuration, alerts and a dashboard.
 
 A histogram `NAME` is told as `NAME_bucket`, `NAME_sum` and `NAME_count`."""
 
