@@ -75,7 +75,7 @@ class Site:
         self.texts: dict[str, str] = {}
         self._count = 0
         self._prefix = prefix
-        self._environment = {
+        self.environment = {
             "RAGD_EMBED__MODEL": str(model),
             "RAGD_LEARN__ENABLED": "false",
             "RAGD_WATCH__SETTLE_S": "0.1",
@@ -143,7 +143,7 @@ class Site:
         """Starts the daemon and returns at once."""
         with self.log.open("ab") as log:
             self._daemon = launch(
-                [self.folder], self.state, *options, environment=self._environment, errors=log, prefix=self._prefix
+                [self.folder], self.state, *options, environment=self.environment, errors=log, prefix=self._prefix
             )
 
     def stop(self) -> int:

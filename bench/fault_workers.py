@@ -6,10 +6,12 @@ import json
 import os
 import resource
 import signal
+import subprocess
+import sys
 import threading
 import time
-from collections.abc import Callable
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any, Final, cast
@@ -25,7 +27,6 @@ from ragd.jobs.hold import Hold
 from ragd.jobs.payload import decode
 from ragd.jobs.queue import Queues, Trouble
 
-_MIB: Final = 1 << 20
 _FILES: Final = 60
 
 
@@ -69,39 +70,36 @@ def large_file(scratch: Path) -> Outcome:
 
 def no_memory(scratch: Path) -> Outcome:
     """The embed worker gets no memory any more (its address space is limited from outside), then does again."""
-    with site(scratch) as one:
+    with site(scratch, files=0) as one:
+        one.until(lambda: any(w["queue"] == "embed" for w in one.status()["workers"]), "the embed worker is there")
         pid = one.child("embed")
-        mapped = psutil.Process(pid).memory_info().vms
-        resource.prlimit(pid, resource.RLIMIT_AS, (mapped - 8 * _MIB, resource.RLIM_INFINITY))
+        resource.prlimit(pid, resource.RLIMIT_AS, (psutil.Process(pid).memory_info().vms, resource.RLIM_INFINITY))
         for _ in range(_FILES):
-            one.write(paragraphs=12)
-        time.sleep(5.0)
-        one.searches()
-        said = one.reasons()
+            one.write(paragraphs=40)
+        said = one.until_said("embed")
+        one.until(lambda: one.daemon.client.search(q="heron", mode="words")["hits"], "words are found")
         begun = time.monotonic()
-        try:
+        with suppress(ProcessLookupError):  # it may have ended of it, and been replaced by one without the limit
             resource.prlimit(pid, resource.RLIMIT_AS, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
-        except ProcessLookupError:
-            said = said or ["the worker ended and was replaced"]
-        return one.outcome(begun, f"said: {(said or ['nothing, it managed'])[0][:90]}")
+        return one.outcome(begun, f"said: {said[:90]}")
 
 
 def rubbish(scratch: Path) -> Outcome:
-    """Beside the workers stands one that answers with other files, other chunks, wrong shapes, no numbers and noise."""
-    with site(scratch) as one:
-        for worker in ("extract", "embed"):
-            os.kill(one.child(worker), signal.SIGSTOP)  # so that the impostor gets the jobs
-        with _impostor(one) as answered:
-            for _ in range(3):
-                one.edit()
-                time.sleep(0.5)
-            one.until(lambda: answered() >= 6, "the impostor was given work", 20.0)
-        for worker in ("extract", "embed"):
-            os.kill(one.child(worker), signal.SIGCONT)
+    """In the workers' place stands one that answers with other files, other chunks, wrong shapes, no numbers, noise."""
+    one = Site(scratch, environment={"RAGD_WORKERS__EXTRACT": "0", "RAGD_WORKERS__EMBED": "0"})
+    try:
+        one.launch()
+        with _impostor(one, "extract") as answered:
+            one.until(lambda: answered() >= 4, "the impostor was given files", 30.0)
+        with _workers(one, "extract"), _impostor(one, "embed") as embedded:
+            one.until(lambda: embedded() >= 6, "the impostor was given texts", 60.0)
         begun = time.monotonic()
-        for _ in range(2):
+        with _workers(one, "extract", "embed"):
+            found = one.outcome(begun, f"{answered() + embedded()} strange answers refused, their jobs done again")
             one.searches()
-        return one.outcome(begun, f"{answered()} strange answers were refused, their jobs done again")
+            return found
+    finally:
+        one.close()
 
 
 def _hung(scratch: Path, kind: str) -> Outcome:
@@ -136,14 +134,34 @@ def _failure(one: Site, path: str) -> str:
 
 
 @contextmanager
-def _impostor(one: Site) -> Any:
+def _workers(one: Site, *kinds: str) -> Iterator[None]:
+    """Workers that somebody started by hand, for a daemon that starts none."""
+    environment = {**os.environ, **one.environment, "RAGD_STATE": str(one.state), "RAGD_REDIS__URL": _redis(one)}
+    started = []
+    with one.log.open("ab") as log:
+        for kind in kinds:
+            command = [sys.executable, "-m", "ragd", "worker", kind]
+            started.append(subprocess.Popen(command, env=environment, stderr=log))
+    try:
+        yield
+    finally:
+        for process in started:
+            process.terminate()
+        for process in started:
+            process.wait(20)
+
+
+@contextmanager
+def _impostor(one: Site, queue: str) -> Iterator[Callable[[], int]]:
     """Takes jobs as a worker does, in a thread, and answers each in another wrong way; gives how many so far."""
-    broker = Broker(f"unix://{one.state / 'broker' / 'redis.sock'}?db=0")
+    one.until((one.state / "broker" / "redis.sock").exists, "the private Redis runs")
+    broker = Broker(_redis(one))
+    hold, queues = Hold(broker.connect(), queue, f"{queue}-impostor-1-x"), Queues(broker)
+    answer = _answer_text if queue == "extract" else _answer_vectors
     ended = threading.Event()
     counts = [0]
 
-    def work(queue: str, answer: Callable[[Queues, bytes, int], None]) -> None:
-        hold, queues = Hold(broker.connect(), queue, f"{queue}-impostor-1-x"), Queues(broker)
+    def work() -> None:
         while not ended.is_set():
             taken = hold.take(0.2)
             if taken is not None:
@@ -151,18 +169,18 @@ def _impostor(one: Site) -> Any:
                 hold.finish(taken.task)
                 counts[0] += 1
 
-    threads = [
-        threading.Thread(target=work, args=given) for given in (("extract", _answer_text), ("embed", _answer_vectors))
-    ]
-    for thread in threads:
-        thread.start()
+    thread = threading.Thread(target=work)
+    thread.start()
     try:
         yield lambda: counts[0]
     finally:
         ended.set()
-        for thread in threads:
-            thread.join()
+        thread.join()
         broker.close()
+
+
+def _redis(one: Site) -> str:
+    return f"unix://{one.state / 'broker' / 'redis.sock'}?db=0"
 
 
 def _answer_text(queues: Queues, body: bytes, turn: int) -> None:

@@ -4,6 +4,6 @@ from __future__ import annotations
 
 from typing import Final
 
-from bench import fault_redis, fault_workers
+from bench import fault_clock, fault_redis, fault_workers
 
-SCENARIOS: Final = (*fault_redis.SCENARIOS, *fault_workers.SCENARIOS)
+SCENARIOS: Final = (*fault_redis.SCENARIOS, *fault_workers.SCENARIOS, *fault_clock.SCENARIOS)

@@ -16,6 +16,7 @@ from ragd.daemon.chores import Chores
 from ragd.daemon.errands import Errands
 from ragd.daemon.learning import DaemonLearning
 from ragd.daemon.policies import PolicyAnswers
+from ragd.domain.clock import is_due
 from ragd.domain.deciding import Cost
 from ragd.domain.errors import DiskFull
 from ragd.domain.index import EmbeddingSpace
@@ -160,7 +161,7 @@ class ModelSide:
     @property
     def reasons(self) -> list[str]:
         """What is wrong: files of examples that cannot be read, plugins that misbehaved, a turn that broke just now."""
-        broken = [self._broken[1]] if self._clock() - self._broken[0] < _SAID_S else []
+        broken = [] if is_due(self._clock(), self._broken[0], _SAID_S) else [self._broken[1]]
         plugins = [f"the plugin {each.plugin}: {each.reason}" for each in self.hosts.problems()]
         return [*self.availability.problems, *plugins, *broken]
 
@@ -204,7 +205,7 @@ class ModelSide:
 
     def _may_fill(self) -> bool:
         now = self._clock()
-        if now - self._fill[0] >= _PURSE_S:
+        if is_due(now, self._fill[0], _PURSE_S):
             self._fill = (now, self._purse.may_fill(now))
         return self._fill[1]
 
@@ -231,7 +232,7 @@ class ModelSide:
     def _retain(self) -> None:
         now = self._clock()
         limits = self._app.config.retain
-        if now - self._retained_at < limits.turn_s:
+        if not is_due(now, self._retained_at, limits.turn_s):
             return
         self._retained_at = now
         pruned, freed_bytes = self._prune(limits.models)

@@ -20,6 +20,7 @@ from ragd.daemon.meters import Meters
 from ragd.daemon.metrics import StatusCollector
 from ragd.daemon.readiness import Phase, Readiness, readiness
 from ragd.daemon.supervisor import Supervisor
+from ragd.domain.clock import is_due
 from ragd.domain.errors import BrokerUnavailable, RagdError
 from ragd.index.snapshot import newest_manifest
 from ragd.jobs.ages import oldest_jobs
@@ -68,7 +69,8 @@ class Sight:
 
     def step(self) -> None:
         """Samples ann_recall of the inexact indexes once an hour, in a thread of its own."""
-        if self._clock() - self._sampled_at < _SAMPLE_EVERY_S or (self._sampling and self._sampling.is_alive()):
+        is_sampling = self._sampling is not None and self._sampling.is_alive()
+        if is_sampling or not is_due(self._clock(), self._sampled_at, _SAMPLE_EVERY_S):
             return
         self._sampled_at = self._clock()
         if any(live.index.facts().kind == "ivf" for live in self._app.generations.all):

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from ragd.app import App
 from ragd.config.events import get_log
 from ragd.daemon.retention import Retention
+from ragd.domain.clock import is_due
 from ragd.domain.errors import DiskFull, RagdError
 from ragd.domain.index import Depth
 from ragd.flow.generations import Live
@@ -60,7 +61,7 @@ class Upkeep:
         self._app.ingest.step()
         if self._old_roots and not self._app.ingest.drop_root(self._old_roots[-1]):
             self._old_roots.pop()
-        if now - self._due.lost >= _LOST_EVERY_S:
+        if is_due(now, self._due.lost, _LOST_EVERY_S):
             self._due.lost = now
             self._app.dispatch.embed_workers = self._embed_workers()
             lost = self._app.dispatch.find_lost(self._is_alive)
@@ -69,10 +70,10 @@ class Upkeep:
                 self._app.dispatch.step()
         self._maintain_indexes()
         self._app.promotions.step()
-        if now - self._due.found >= _FOUND_EVERY_S:
+        if is_due(now, self._due.found, _FOUND_EVERY_S):
             self._due.found = now
             self._app.tables.found.add(self._app.answer.take_found())
-        if now - self._due.snapshot >= self._app.config.index.snapshot_s:
+        if is_due(now, self._due.snapshot, self._app.config.index.snapshot_s):
             self._due.snapshot = now
             self.start_snapshot()
         if now - self._due.proven >= self._app.config.index.verify_s or self._app.prover.is_due:
@@ -97,7 +98,7 @@ class Upkeep:
     @property
     def reasons(self) -> list[str]:
         """What is wrong here, and with models: one sentence each."""
-        return [*self.problems.values(), *self._app.promotions.said.values()]
+        return [*self.problems.values(), *self._retention.reasons, *self._app.promotions.said.values()]
 
     @property
     def is_clearing(self) -> bool:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 
 from ragd.catalog.documents import Documents, Pending
 from ragd.catalog.vectors import Vectors
+from ragd.domain.clock import is_due
 from ragd.domain.errors import BrokerUnavailable, PayloadInvalid
 from ragd.domain.work import EmbedBatch, EmbedResult, ExtractBatch, ExtractItem, ExtractResult, Outbox
 from ragd.flow.generations import Generations, Live
@@ -46,10 +47,11 @@ class InFlight:
 
 @dataclass(slots=True)
 class Pause:
-    """How often in a row a generation's encoder refused a batch, and until when (Unix seconds) it is left alone."""
+    """How often in a row a generation's encoder refused a batch, when last, and for how long it is left alone."""
 
     failures: int = 0
-    until: float = 0.0
+    since: float = 0.0
+    wait_s: float = 0.0
 
 
 class Dispatch:
@@ -169,17 +171,17 @@ class Dispatch:
         shortest, longest = self._bounds.pause_s
         wait_s = min(longest, shortest * 2**pause.failures)
         pause.failures += 1
-        pause.until = self._clock() + wait_s
+        pause.since, pause.wait_s = self._clock(), wait_s
         return float(wait_s)
 
     def find_lost(self, is_alive: Callable[[str], bool]) -> int:
         """Forgets batches that Redis no longer knows, so that they are sent again; returns how many."""
-        sent_before = self._clock() - self._bounds.lost_after_s
+        now = self._clock()
         lost = [
             (flying, batch_id)
             for flying in (self._extracting, self._embedding)
             for batch_id, batch in flying.items()
-            if batch.sent_at < sent_before and not is_alive(batch_id)
+            if is_due(now, batch.sent_at, self._bounds.lost_after_s) and not is_alive(batch_id)
         ]
         for flying, batch_id in lost:
             del flying[batch_id]
@@ -218,7 +220,7 @@ class Dispatch:
 
     def _send_embeds(self) -> None:
         now = self._clock()
-        paused = {generation for generation, pause in self._pauses.items() if now < pause.until}
+        paused = {id_ for id_, pause in self._pauses.items() if not is_due(now, pause.since, pause.wait_s)}
         ready = [live for live in self._generations.all if live.is_embeddable and live.id not in paused]
         serving = [live for live in ready if live.id == self._generations.serving.id]
         others = [live for live in ready if live.id != self._generations.serving.id]

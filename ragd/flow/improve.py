@@ -17,6 +17,7 @@ from ragd.catalog.runs import Runs
 from ragd.catalog.spend import Spend
 from ragd.config.events import get_log
 from ragd.config.schema import Config, TrainerSettings
+from ragd.domain.clock import is_due
 from ragd.domain.deciding import Cost, RunState
 from ragd.domain.errors import BadRequest, Busy, RagdError
 from ragd.domain.learning import Role
@@ -74,7 +75,7 @@ class Improve:
         self._chores, self._tell, self._corpus, self._clock = chores, tell, corpus, clock
         self.prune = prune
         self._purse = Purse(config, tables.rows)
-        self._due = 0.0
+        self._decided_at = 0.0
         self._indexed = corpus().changes
         self._winners = Winners(promotions.prepare, lambda model_id: self.promote(model_id, forced=False), clock)
 
@@ -90,9 +91,9 @@ class Improve:
             self._training.chore_ended(end)
         self._winners.step()
         now = self._clock()
-        if now < self._due:
+        if not is_due(now, self._decided_at, _DECIDE_S):
             return
-        self._due = now + _DECIDE_S
+        self._decided_at = now
         self._take_windows()
         self._tell_indexed()
         self._training.step()

@@ -11,6 +11,7 @@ import numpy as np
 
 from ragd.catalog.journal import Journal, JournalEntry
 from ragd.config.events import get_log
+from ragd.domain.clock import is_due
 from ragd.domain.index import HalfVectors, Vectors
 from ragd.domain.search import Query
 
@@ -86,7 +87,7 @@ class QueryJournal:
         Raises DiskFull; then what was noted stays in memory for the next time.
         """
         now = self._clock()
-        if not at_once and now - self._flushed_at < _FLUSH_EVERY_S:
+        if not at_once and not is_due(now, self._flushed_at, _FLUSH_EVERY_S):
             return 0
         self._flushed_at = now
         with self._lock:

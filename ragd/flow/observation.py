@@ -11,6 +11,7 @@ import numpy as np
 
 from ragd.catalog.reader import CatalogReader
 from ragd.config.events import get_log
+from ragd.domain.clock import is_due
 from ragd.domain.deciding import Window
 from ragd.domain.errors import DiskFull, StateCorrupt
 from ragd.domain.index import HalfVectors
@@ -93,7 +94,7 @@ class Observation:
             self._observers[kind].renew()
         self._add("documents", self._new_documents(serving))
         self._add("queries", self._new_queries(serving))
-        if self._clock() - self._saved_at >= _SAVE_S:
+        if is_due(self._clock(), self._saved_at, _SAVE_S):
             self._save()
 
     def _run(self) -> None:

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from ragd.catalog.models import FILLING, REFUSED, Champion, Model
 from ragd.config.events import get_log
 from ragd.disk.faults import reach
+from ragd.domain.clock import is_due
 from ragd.domain.errors import BadRequest, Busy, GateRefused, NotFound, RagdError
 from ragd.domain.index import EmbeddingSpace
 from ragd.domain.learning import Role
@@ -74,7 +75,7 @@ class Promotions:
         Raises as `promote`.
         """
         model = self._registry.model(model_id)
-        self._prepared[model_id] = self._clock() + _PREPARED_S
+        self._prepared[model_id] = self._clock()
         try:
             check(model, self._routes.current, self._shelf, self._refit, is_proven=False)
         except RagdError:
@@ -142,8 +143,8 @@ class Promotions:
         wanted = {model.id for model in owners if model is not None}
         if champion is not None and champion.model_id is not None:
             wanted.add(champion.model_id)
-        for model_id, until in tuple(self._prepared.items()):
-            if until <= self._clock():
+        for model_id, since in tuple(self._prepared.items()):
+            if is_due(self._clock(), since, _PREPARED_S):
                 self._prepared.pop(model_id, None)
         self._shelf.close_others(wanted | self._prepared.keys(), self._routes.is_used)
 
@@ -209,7 +210,7 @@ class Promotions:
         # Edits that never pause must not put the swap off for ever: they are embedded first thing after it.
         now = self._clock()
         self._nearly_since = self._nearly_since or now
-        return now - self._nearly_since >= _NEARLY_S
+        return is_due(now, self._nearly_since, _NEARLY_S)
 
     def _swap(self, target: Live) -> None:
         reach("swap.before_pointer")

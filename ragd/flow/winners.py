@@ -7,6 +7,7 @@ from collections.abc import Callable
 from queue import Empty, SimpleQueue
 
 from ragd.config.events import get_log
+from ragd.domain.clock import is_due
 from ragd.domain.errors import Busy, ModelUnavailable, RagdError
 
 _LOG = get_log("ragd.learn")
@@ -33,7 +34,7 @@ class Winners:
 
     def step(self) -> None:
         """Promotes what was opened meanwhile."""
-        for model_id in [model_id for model_id, at in self._again.items() if at <= self._clock()]:
+        for model_id in [model_id for model_id, at in self._again.items() if is_due(self._clock(), at, AGAIN_S)]:
             del self._again[model_id]
             self.add(model_id)
         while True:
@@ -46,7 +47,7 @@ class Winners:
                     raise problem
                 self._promote(model_id)
             except Busy as error:
-                self._again[model_id] = self._clock() + AGAIN_S
+                self._again[model_id] = self._clock()
                 _LOG.info("promotion_waits", model=model_id, reason=error)
             except RagdError as error:
                 _LOG.error("not_promoted", model=model_id, reason=error, hint=error.hint)

@@ -94,3 +94,47 @@ def test_models_and_runs_beyond_their_limit_go_by_themselves_with_their_files(ho
     side._chores.close()
     side.roster.close()
     assert threading.active_count() < 20
+
+
+def test_a_clock_that_jumps_forward_expires_nothing_and_is_named_until_it_is_right_or_a_day_has_passed(
+    tmp_path: Path,
+) -> None:
+    house = House(tmp_path, retain={"days": 7})
+    passed = [0.0]
+    kept = retention.Retention(
+        house.app, may_drop=lambda: True, dropped=lambda _: None, clock=house.clock, steady=lambda: passed[0]
+    )
+
+    def let_pass(seconds: float, set_by: float = 0.0) -> None:
+        passed[0] += seconds
+        house.now += seconds + set_by
+        for _ in range(10):
+            kept.step()
+
+    house.write("river.txt", "otters swim upstream")
+    house.work()
+    house.write("river.txt", "beavers build dams")
+    house.work()
+    let_pass(61, set_by=3000)
+    assert (kept.reasons, counted(house, "chunks")) == ([], 2)
+    let_pass(61, set_by=10 * 86400)
+    assert counted(house, "chunks") == 2
+    assert "set forward by 10.0 days" in kept.reasons[0]
+    assert "timedatectl" in kept.reasons[0]
+    let_pass(61, set_by=-10 * 86400)
+    assert (kept.reasons, counted(house, "chunks")) == ([], 2)
+    let_pass(61, set_by=10 * 86400)
+    let_pass(86400)
+    assert (kept.reasons, counted(house, "chunks")) == ([], 1)
+    house.app.close()
+
+
+def test_a_clock_set_back_stops_no_turn(house: House) -> None:
+    upkeep = kept(house)
+    upkeep.step()
+    for number in range(150):
+        house.write("river.txt", f"otters number {number}")
+        house.work()
+    house.now -= 30 * 86400
+    upkeep.step()
+    assert counted(house, "receipts") == 100
