@@ -52,6 +52,16 @@ class ModelFolder:
 
 def read_folder(path: Path) -> ModelFolder:
     """Reads the settings of a model folder. Raises ModelUnavailable naming the file that is missing or broken."""
+    try:
+        return _read(path)
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
+        raise ModelUnavailable(
+            f"the settings in {path} are not those of a model: {type(error).__name__}: {str(error)[:200]}",
+            hint="save the model folder again, as sentence-transformers does",
+        ) from error
+
+
+def _read(path: Path) -> ModelFolder:
     modules = _modules(path)
     transformer = path / next((p for name, p in modules if name == "Transformer"), "")
     config = _json(transformer / "config.json", required=True)

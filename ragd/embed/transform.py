@@ -75,9 +75,9 @@ def _form(folder: Path) -> str:
     except ValueError as error:
         raise ArtifactInvalid(f"{path} is not JSON: {error}", hint=_HINT) from error
     form = settings.get("form") if isinstance(settings, dict) else None
-    if form not in FORMS:
+    if not isinstance(form, str) or form not in FORMS:
         raise ArtifactInvalid(f"{path} names the form {form!r}", hint=f"one of {', '.join(FORMS)}")
-    return str(form)
+    return form
 
 
 def _tensors(path: Path) -> dict[str, Vectors]:

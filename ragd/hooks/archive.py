@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import zipfile
+import zlib
 
 from ragd.domain.errors import ReadFailed
 
@@ -65,6 +66,6 @@ def _check_nested(archive: zipfile.ZipFile, member: zipfile.ZipInfo, depth: int,
     try:
         inner = archive.read(member)
         nested = zipfile.ZipFile(io.BytesIO(inner))
-    except (zipfile.BadZipFile, NotImplementedError, ValueError, OSError):
+    except (zipfile.BadZipFile, NotImplementedError, ValueError, OSError, EOFError, RuntimeError, zlib.error):
         return
     _check(nested, len(inner), depth - 1, total)

@@ -46,7 +46,7 @@ def read_container(path: Path) -> tuple[Any, Ids, dict[str, Any]]:
     try:
         ids, facts = _read_trailer(path)
         return faiss.read_index(str(path)), ids, facts
-    except (OSError, RuntimeError, ValueError, struct.error) as error:
+    except (OSError, RuntimeError, ValueError, MemoryError, struct.error) as error:
         cause = str(error).partition("\n")[0]
         raise GenerationCorrupt(f"{path}: not a readable index file: {cause}", hint=_REBUILD_HINT) from error
 
