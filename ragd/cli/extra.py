@@ -27,7 +27,7 @@ def names(state: Path | None) -> list[str]:
     try:
         held = json.loads((folder / "plugins-seen.json").read_text("utf-8"))
         return sorted({str(name) for seen in held.values() for one in seen.values() for name in one["commands"]})
-    except (OSError, ValueError, TypeError, KeyError, AttributeError):
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError):
         return []
 
 

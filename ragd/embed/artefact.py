@@ -102,7 +102,7 @@ def _is_good(folder: Path, source: ModelSource, precision: str, models: Path) ->
         )
     except FileNotFoundError:
         return False
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         _LOG.warning("export_unreadable", folder=folder, reason=error)
         return False
 

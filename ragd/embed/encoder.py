@@ -67,7 +67,7 @@ def stored_spec(folder: Path, configured: EncoderSpec) -> EncoderSpec:
         kind, precision = said.get("kind", "onnx"), said.get("precision", "fp32")
     except FileNotFoundError:
         kind, precision = "onnx", "fp32"
-    except (OSError, ValueError, AttributeError) as error:
+    except (OSError, ValueError, AttributeError, RecursionError) as error:
         raise ArtifactInvalid(f"{path} cannot be read: {error}", hint="train again") from error
     if kind not in ("onnx", "sbert") or precision not in ("fp32", "int8"):
         raise ArtifactInvalid(

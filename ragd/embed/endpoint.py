@@ -130,7 +130,7 @@ class Endpoint:
             raise ModelUnavailable(f"{self.url} answered {status}", hint="check the endpoint's URL")
         try:
             return answer.json()
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise ModelUnavailable(
                 f"{self.url} answered something that is not JSON", hint="check the endpoint's URL"
             ) from error

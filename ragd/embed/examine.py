@@ -34,7 +34,7 @@ def damaged_exports(models: Path) -> tuple[Path, ...]:
             files = dict(told["files"])
             if "source_sha256" not in told:
                 continue
-        except (OSError, ValueError, TypeError, KeyError):
+        except (OSError, ValueError, TypeError, KeyError, RecursionError):
             continue  # none of ours, or one that the encoder makes anew by itself
         for name, expected in files.items():
             try:
@@ -54,7 +54,7 @@ def _whole(path: Path) -> None:
         try:
             header = json.loads(file.read(length)) if 2 <= length <= min(size - 8, 100_000_000) else None
             ends = [int(t["data_offsets"][1]) for name, t in header.items() if name != "__metadata__"]  # type: ignore[union-attr]
-        except (ValueError, TypeError, KeyError, IndexError, AttributeError) as error:
+        except (ValueError, TypeError, KeyError, IndexError, AttributeError, RecursionError) as error:
             raise ModelUnavailable(f"{path} is not a safetensors file", hint="copy the model folder again") from error
     if max(ends, default=0) + 8 + length != size:
         raise ModelUnavailable(f"{path} is cut off or too long", hint="copy the model folder again")

@@ -133,7 +133,7 @@ def _json(path: Path, *, required: bool = False, kind: type = dict) -> Any:
         raise ModelUnavailable(
             f"{path} is missing", hint="point to a whole model folder, as sentence-transformers saves it"
         ) from None
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise ModelUnavailable(f"{path} cannot be read: {error}", hint="save the model folder again") from error
     if not isinstance(found, kind):
         raise ModelUnavailable(f"{path} holds no JSON {kind.__name__}", hint="save the model folder again")

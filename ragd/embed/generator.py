@@ -173,7 +173,7 @@ def base_of(adapter: Path) -> Path:
         raise ArtifactInvalid(
             f"{adapter / BASE} is missing", hint='an adapter needs a base.json: {"base": "<folder of its model>"}'
         ) from None
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise ArtifactInvalid(f"{adapter / BASE} names no base: {error}", hint="save the adapter again") from error
     if not isinstance(base, str) or not base:
         raise ArtifactInvalid(f"{adapter / BASE} names no base", hint="save the adapter again")

@@ -41,7 +41,7 @@ def _facts(path: Path) -> list[int]:
 def _read(stamp: Path) -> dict[str, object] | None:
     try:
         found = json.loads(stamp.read_text("utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return None
     return found if isinstance(found, dict) and "sha256" in found else None
 

@@ -72,7 +72,7 @@ def _form(folder: Path) -> str:
         settings: Any = json.loads(path.read_bytes())
     except OSError as error:
         raise ModelUnavailable(f"{path} cannot be read: {error.strerror or error}", hint=_HINT) from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ArtifactInvalid(f"{path} is not JSON: {error}", hint=_HINT) from error
     form = settings.get("form") if isinstance(settings, dict) else None
     if not isinstance(form, str) or form not in FORMS:

@@ -143,7 +143,7 @@ class Attempt:
         for line in lines:
             try:
                 news = json.loads(line)
-            except ValueError:
+            except (ValueError, RecursionError):
                 continue
             if news.get("event") == "begun" and self._train_at is None:
                 self._train_at, self._examples = time.monotonic(), int(news.get("examples", 0))

@@ -105,7 +105,7 @@ class Shelf:
         try:
             said: Any = json.loads((folder / SETTINGS_NAME).read_bytes())
             target = said.get("space", came_from)
-        except (OSError, ValueError, AttributeError) as error:
+        except (OSError, ValueError, AttributeError, RecursionError) as error:
             raise ArtifactInvalid(f"{folder / SETTINGS_NAME} cannot be read: {error}", hint="train again") from error
         if target != to.fingerprint:
             return None

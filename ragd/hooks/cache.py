@@ -24,7 +24,7 @@ def remembered(state: Path) -> Mapping[str, PluginFacts]:
     try:
         held = json.loads((state / CACHE_NAME).read_text("utf-8"))
         return {str(key): facts.from_json(one) for key, one in held[_VERSION].items()}
-    except (OSError, ValueError, TypeError, KeyError, AttributeError):
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError):
         return {}
 
 

@@ -90,7 +90,7 @@ class LineChild:
         line, _, self._rest = self._rest.partition(b"\n")
         try:
             answer = json.loads(line)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise EOFError from error
         if not isinstance(answer, dict):
             raise EOFError

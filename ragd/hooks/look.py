@@ -94,7 +94,7 @@ class Look:
         line = self._told.partition(b"\n")[0]
         try:
             told = facts.from_json(json.loads(line))
-        except (ValueError, TypeError, KeyError):
+        except (ValueError, TypeError, KeyError, RecursionError):
             return self._blocked(self._death())
         ours = self.source
         return replace(told, name=ours.name, source=ours.source, path=ours.path, sha256=ours.sha256)

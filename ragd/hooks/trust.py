@@ -47,7 +47,7 @@ def read_pins(state: Path) -> Mapping[str, Pin]:
         return {str(name): Pin(str(name), str(pin["sha256"]), float(pin["at"])) for name, pin in held.items()}
     except FileNotFoundError:
         return {}
-    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError, OverflowError) as error:
         raise PluginRefused(
             f"{file} cannot be read: {error}", hint="remove it, and trust your plugins again"
         ) from error

@@ -107,10 +107,13 @@ class IvfIndex:
         self = cls(index.d, nprobe)
         self._faiss = index
         self._fit = str(facts.get("fit", ""))
-        self._chunks_at_fit = int(facts["chunks_at_fit"])
-        self._cosine_at_fit = float(facts["cosine_at_fit"])
-        self._inserted = int(facts["inserted"])
-        self._inserted_cosine_sum = float(facts["inserted_cosine_sum"])
+        try:
+            self._chunks_at_fit = int(facts["chunks_at_fit"])
+            self._cosine_at_fit = float(facts["cosine_at_fit"])
+            self._inserted = int(facts["inserted"])
+            self._inserted_cosine_sum = float(facts["inserted_cosine_sum"])
+        except (KeyError, TypeError, ValueError, OverflowError) as error:
+            raise GenerationCorrupt(f"{path}: says nothing of its fit ({error})", hint="remove it") from error
         return self
 
     @property

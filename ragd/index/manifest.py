@@ -50,7 +50,7 @@ def read_manifest(folder: Path) -> Manifest:
         if values.pop("seal") != _seal(values):
             raise ValueError("its seal does not fit what it says")
         manifest = Manifest(**values)
-    except (OSError, ValueError, TypeError, KeyError) as error:
+    except (OSError, ValueError, TypeError, KeyError, RecursionError) as error:
         raise GenerationCorrupt(f"{path}: not a readable manifest: {error}", hint=_HINT) from error
     return manifest
 

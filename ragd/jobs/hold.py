@@ -17,6 +17,7 @@ from ragd.jobs.queue import body_key
 
 WORKER_TTL_S: Final = 30
 UNREADABLE: Final = "(unreadable)"
+_MOST_NAME_BYTES: Final = 1 << 16  # a name and an id; what unpacks to more is none of ours
 
 # One round trip: mark the popped job as started and hand over all that is needed to run it. An id without a job, and
 # what somebody else wrote in a job's place, are let go of: they would block the queue for ever.
@@ -165,7 +166,7 @@ def text_of(raw: bytes) -> str:
 def named(data: bytes) -> tuple[str, str]:
     """The handler's name and the batch's id in a job's data; `(unreadable)` for what ragd did not write."""
     try:
-        name, _, _, arguments = json.loads(zlib.decompress(data))
+        name, _, _, arguments = json.loads(zlib.decompressobj().decompress(data, _MOST_NAME_BYTES))
         return str(name), str(arguments["batch"])
-    except (zlib.error, ValueError, TypeError, KeyError):
+    except (zlib.error, ValueError, TypeError, KeyError, RecursionError):
         return UNREADABLE, ""

@@ -20,6 +20,8 @@ from ragd.domain.work import EmbedResult
 T = TypeVar("T")
 _Decode = Callable[[Any, str], Any]
 _HALF: Final = np.dtype("<f2")
+_LARGEST: Final = (1 << 63) - 1  # what SQLite holds
+_MOST_NUMBER: Final = 1e300
 
 
 def encode(value: object) -> bytes:
@@ -123,6 +125,8 @@ def _decoder(kind: Any) -> _Decode:
         return _bytes
     if kind is float:
         return _float
+    if kind is int:
+        return _int
     if isinstance(kind, type) and issubclass(kind, StrEnum):
         return _member(kind)
     if dataclasses.is_dataclass(kind):
@@ -139,9 +143,19 @@ def _exactly(kind: type[Any]) -> _Decode:
     return read
 
 
+def _int(value: Any, where: str) -> int:
+    if type(value) is not int:
+        raise PayloadInvalid(f"{where}: expected int, found {type(value).__name__}")
+    if not -_LARGEST - 1 <= value <= _LARGEST:
+        raise PayloadInvalid(f"{where}: a number of more than 64 bits")
+    return value
+
+
 def _float(value: Any, where: str) -> float:
     if type(value) not in (int, float):
         raise PayloadInvalid(f"{where}: expected a number, found {type(value).__name__}")
+    if not -_MOST_NUMBER < value < _MOST_NUMBER:  # also what JSON writes as 1e999, which is read as infinite
+        raise PayloadInvalid(f"{where}: a number beyond every measure")
     return float(value)
 
 

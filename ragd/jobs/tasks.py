@@ -11,7 +11,7 @@ import numpy as np
 
 from ragd.domain.changes import Observation
 from ragd.domain.documents import display_path
-from ragd.domain.errors import JobRefused, ModelMismatch, RagdError
+from ragd.domain.errors import JobRefused, ModelMismatch, PayloadInvalid, RagdError
 from ragd.domain.index import HalfVectors
 from ragd.domain.ports import Encoder
 from ragd.domain.work import EmbedBatch, EmbedResult, ExtractBatch, ExtractItem, ExtractResult
@@ -195,6 +195,7 @@ def index_handlers(commits: Commits) -> Mapping[str, Handler]:
 
     def commit_text(task: Task) -> None:
         answer = decode(TextAnswer, task.body)
+        _check_texts(answer.results)
         commits.commit_text(answer.batch_id, answer.results, answer.extracted_at)
 
     def commit_vectors(task: Task) -> None:
@@ -225,6 +226,18 @@ def index_handlers(commits: Commits) -> Mapping[str, Handler]:
         "run_wants_files": run_wants_files,
         "tick": tick,
     }
+
+
+def _check_texts(results: Sequence[ExtractResult]) -> None:
+    """Raises PayloadInvalid for a text that no catalog can hold: no reader of ours lets half a character through."""
+    for result in results:
+        if result.extraction is not None:
+            pieces = result.extraction.pieces
+            texts = [result.extraction.title, *(text for piece in pieces for text in (piece.text, piece.context))]
+            try:
+                "".join(texts).encode()
+            except UnicodeEncodeError as error:
+                raise PayloadInvalid(f"a text of document {result.document_id} holds half a character") from error
 
 
 def tell_trouble(queues: Queues, queue: str) -> Callable[[Task, Exception], None]:

@@ -95,7 +95,7 @@ def _check_safetensors(path: Path, name: str, head: bytes) -> None:
             file.seek(8)
             header = json.loads(file.read(length)) if 2 <= length <= min(size - 8, 100_000_000) else None
         ends = [int(tensor["data_offsets"][1]) for key, tensor in header.items() if key != "__metadata__"]  # type: ignore[union-attr]
-    except (ValueError, TypeError, KeyError, IndexError, AttributeError) as error:
+    except (ValueError, TypeError, KeyError, IndexError, AttributeError, RecursionError) as error:
         raise ArtifactInvalid(f"{name} in the artefact is not a safetensors file", hint=_HINT) from error
     if max(ends, default=0) + 8 + length != size:
         raise ArtifactInvalid(f"{name} in the artefact is cut off", hint=_HINT)
@@ -104,7 +104,7 @@ def _check_safetensors(path: Path, name: str, head: bytes) -> None:
 def _check_json(path: Path, name: str) -> None:
     try:
         json.loads(path.read_bytes())
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ArtifactInvalid(f"{name} in the artefact is not JSON: {error}", hint=_HINT) from error
 
 

@@ -62,7 +62,7 @@ def read_request(places: RunPlaces) -> RunRequest:
         given["resources"] = Resources(**raw["resources"])
         given["encoder"] = EncoderSpec(**raw["encoder"])
         return RunRequest(**given)
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, RecursionError, OverflowError) as error:
         raise _unreadable(places.request, error) from error
 
 
@@ -137,7 +137,7 @@ def _step(line: bytes) -> Step | None:
         raw = json.loads(line)
         metrics = {str(name): float(value) for name, value in raw["metrics"].items()}
         return Step(float(raw["at"]), int(raw["done"]), int(raw["total"]), metrics)
-    except (ValueError, TypeError, KeyError, AttributeError):
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError, OverflowError):
         return None
 
 
@@ -150,7 +150,7 @@ def _read(path: Path) -> dict[str, Any]:
         if path.stat().st_size > _MOST_BYTES:
             raise _unreadable(path, ValueError("too large"))
         raw = json.loads(path.read_bytes())
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError, OverflowError) as error:
         raise _unreadable(path, error) from error
     if not isinstance(raw, dict):
         raise _unreadable(path, ValueError("not an object"))

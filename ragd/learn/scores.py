@@ -107,7 +107,7 @@ def read_scores(path: Path) -> Scores:
             "guards": tuple(raw["guards"]),
         }
         return Scores(**given)
-    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise TrainingFailed(
             f"{path} cannot be read: {error}", hint="evaluate again: `ragd runs resume RUN`"
         ) from error

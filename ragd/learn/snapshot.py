@@ -90,7 +90,7 @@ def read_manifest(folder: Path) -> Manifest:
         manifest = Manifest(**raw)
         if manifest.files.keys() != {*_LINES, _VECTORS, _QUERIES}:
             raise ValueError("other files than a snapshot has")
-    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise ArtifactInvalid(
             f"{folder / _MANIFEST} cannot be read: {error}", hint="start the run anew: its data is damaged"
         ) from error
@@ -179,7 +179,7 @@ def read_preparation(places: RunPlaces) -> Preparation:
         needs = Needs(Data(raw["needs"]["data"]), int(raw["needs"]["least"]))
         given = {**raw, "needs": needs, "pairs": tuple(raw["pairs"]), "prompts": tuple(raw["prompts"])}
         return Preparation(**given)
-    except (OSError, ValueError, TypeError, KeyError) as error:
+    except (OSError, ValueError, TypeError, KeyError, RecursionError) as error:
         raise TrainingFailed(
             f"{places.preparation} cannot be read: {error}", hint="start the run anew with `ragd train`"
         ) from error

@@ -194,7 +194,7 @@ def _parsed(path: Path, data: bytes) -> tuple[Token, ...]:
         if held["format"] != _FORMAT:
             raise ValueError(f"format {held['format']!r} is not known")
         return tuple(_token(row) for row in held["tokens"])
-    except (ValueError, TypeError, KeyError, RecursionError) as error:
+    except (ValueError, TypeError, KeyError, RecursionError, OverflowError) as error:
         raise _unusable(path, f"it is not what ragd wrote there ({type(error).__name__}: {error})") from error
 
 
