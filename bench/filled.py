@@ -28,7 +28,7 @@ _FILES_AT_ONCE = 100
 _CHUNKS_AT_ONCE = 2_000
 
 
-class _Nobody:
+class Nobody:
     """An Outbox whose workers never answer: the filler answers itself."""
 
     def extract(self, batch: ExtractBatch) -> None:
@@ -52,7 +52,7 @@ def fill(folder: Path, state: Path, *, chunks: int, seed: int = 0, model: str = 
     state.mkdir(mode=0o700, parents=True, exist_ok=True)
     collection = Collection(name="default", folders=(folder.absolute(),))
     config = Config.model_validate({"state": state, "collections": (collection,), "embed": {"model": model}})
-    opened = app.build(config, app.open_model(config), _Nobody(), recheck=lambda _root, _path: None)
+    opened = app.build(config, app.open_model(config), Nobody(), recheck=lambda _root, _path: None)
     try:
         ((root_id, root),) = opened.roots.items()
         for at in range(0, len(paths), _FILES_AT_ONCE):
@@ -60,7 +60,7 @@ def fill(folder: Path, state: Path, *, chunks: int, seed: int = 0, model: str = 
             seen = [with_hash(root, look_at(root, path, 1 << 30)) for path in some]
             opened.ingest.observe(root_id, seen)
             _answer_texts(opened, root)
-        _answer_vectors(opened, seed)
+        answer_vectors(opened, seed)
         write_snapshot(opened.places.generation(opened.generation_id), opened.model.space, opened.index)
     finally:
         opened.close()
@@ -104,7 +104,8 @@ def _pieces(text: str) -> list[Piece]:
     return pieces
 
 
-def _answer_vectors(opened: App, seed: int) -> None:
+def answer_vectors(opened: App, seed: int) -> None:
+    """Random unit vectors for every chunk that waits for one."""
     rng = np.random.default_rng(seed)
     space = opened.model.space
     generation = opened.generation_id

@@ -84,15 +84,15 @@ class Prover:
         return report, is_repaired
 
     def _repair(self, found: Sequence[tuple[Live, VerifyReport]]) -> bool:
+        is_mended = True
         for live, report in found:
-            if not report.is_clean:
+            if report.is_clean:
+                continue
+            repair(live.index, self._source, live.id, report)
+            if live.index.digest != self._source.digest(live.id):
+                # The rows were read from the catalog just now, so it is the catalog's own count that is wrong.
                 self._vectors.recount(live.id)
-                repair(live.index, self._source, live.id, report)
-        is_mended = all(
-            verify(live.index, self._source, live.id, depth=Depth.FULL).is_clean
-            for live, report in found
-            if not report.is_clean
-        )
+            is_mended = is_mended and live.index.digest == self._source.digest(live.id)
         _LOG.warning("index_repaired", equal=is_mended)
         return is_mended
 
