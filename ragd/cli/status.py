@@ -12,6 +12,7 @@ import typer
 from ragd.cli.options import AsJson, ConfigFile, StateFolder
 from ragd.cli.session import configuration, daemon_or_snapshot, screen, show_json
 from ragd.cli.terminal import Terminal, count, one_line, size
+from ragd.cli.top_frame import span
 from ragd.cli.when import ago, duration
 
 LABEL_WIDTH = 11
@@ -43,13 +44,14 @@ def lines(answer: Facts, state_folder: str, terminal: Terminal) -> list[str]:
         ("documents", [", ".join(f"{count(documents[name])} {name}" for name in order)]),
         ("chunks", [f"{count(chunks['total'])}, {count(chunks['with_vectors'])} with vectors"]),
         ("at work", _progress(answer["progress"])),
+        ("fresh", _fresh(answer)),
         ("index", [*_index(answer["index"]), *_proof(answer.get("proof"), time.time())]),
         ("model", [*_model(answer["model"]), *_filling(answer["model"], answer.get("generations", ()))]),
         ("workers", _workers(answer["workers"])),
         ("queues", _queues(answer["queues"])),
         ("redis", _redis(answer["redis"])),
         ("folders", (_folder(root) for root in answer["watch"])),
-        ("state", [state_folder]),
+        ("state", [state_folder + _room(answer.get("disk") or {})]),
     ]
     for label, texts in sections:
         for number, text in enumerate(texts):
@@ -64,6 +66,22 @@ def _progress(progress: Facts) -> list[str]:
     parts += [f"reading {count(files)} files"] if files else []
     parts += [f"embedding {count(chunks)} chunks"] if chunks else []
     return [", ".join(parts)] if parts else []
+
+
+def _fresh(answer: Facts) -> list[str]:
+    """How soon edits of the last minutes were found, and how long the oldest change waits."""
+    told = [
+        f"found by {step} after {span(facts['p50_s'])}, 95 % within {span(facts['p95_s'])}"
+        for step, facts in (answer.get("freshness") or {}).items()
+        if facts["count"]
+    ]
+    oldest = answer.get("oldest_change_s")
+    told += [f"a change waits since {span(oldest)}"] if oldest else []
+    return [", ".join(told)] if told else []
+
+
+def _room(disk: Facts) -> str:
+    return f", {size(disk['free_bytes'])} free" if "free_bytes" in disk else ""
 
 
 def _index(index: Facts) -> list[str]:

@@ -32,10 +32,10 @@ _SECRET_NAME = re.compile(r"(?:^|_)(?:password|passwd|secret|token|api_key|autho
 _PRIORITIES = ((logging.CRITICAL, 2), (logging.ERROR, 3), (logging.WARNING, 4), (logging.INFO, 6))
 
 
-def log_to_stderr(level: str, form: Form = "auto", *, process: str = "daemon") -> None:
+def log_to_stderr(level: str, form: Form = "auto", *, process: str = "daemon") -> Form:
     """Sends ragd's own log lines of at least this level to standard error; other libraries' from warning on.
 
-    `process` says in every line who speaks: `daemon`, or the kind of a worker.
+    `process` says in every line who speaks: `daemon`, or the kind of a worker. Returns the form that was chosen.
     """
     chosen = stream_form(os.environ, sys.stderr.fileno()) if form == "auto" else form
     handler = _Stderr(sys.stderr)
@@ -43,6 +43,7 @@ def log_to_stderr(level: str, form: Form = "auto", *, process: str = "daemon") -
     logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
     logging.captureWarnings(True)
     logging.getLogger("ragd").setLevel(level.upper())
+    return chosen
 
 
 def stream_form(environment: Mapping[str, str], descriptor: int) -> Form:

@@ -51,7 +51,7 @@ class Crew:
         self._thread = threading.Thread(target=self._run, name="crew", daemon=True)
         self._due = {"tick": 0.0, "claim": 0.0, "watchdog": 0.0, "show": 0.0}
         self._was_done = False
-        self._is_indexed = progress is None and not until_indexed
+        self._is_indexed = False
 
     def start(self) -> None:
         """Starts the children and returns."""
@@ -96,6 +96,7 @@ class Crew:
             self._progress.step(count)
         if is_settled:
             self._is_indexed = True
+            _LOG.info("indexed", files=count.files, chunks=count.chunks, failed=count.failed)
             if self._until_indexed:
                 os.kill(os.getpid(), signal.SIGTERM)
 

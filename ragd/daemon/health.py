@@ -136,6 +136,7 @@ def _root_json(root: RootProgress) -> dict[str, Any]:
         "state": root.facts.state.value,
         "hearing": str(root.hearing),
         "remedy": root.hearing.remedy or root.facts.hint,
+        "is_watching": root.hearing.is_watching,
         "is_scanning": root.is_scanning,
         "files": root.files,
         "folders": root.folders,

@@ -10,9 +10,10 @@ from typing import Any
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from ragd.config.events import get_log
 from ragd.daemon.metric_names import METRICS
-from ragd.domain.errors import RagdError
 
+_LOG = get_log("ragd.daemon")
 Facts = Mapping[str, Any]
 Samples = Iterable[tuple[Sequence[object], float | None]]
 STATES = ("ready", "indexing", "degraded", "failed")
@@ -29,7 +30,8 @@ class StatusCollector(Collector):
         begun = time.perf_counter()
         try:
             facts: Facts = self._status()
-        except RagdError as error:
+        except Exception as error:  # noqa: BLE001 - an edge: whatever keeps the status from being told is a failure
+            _LOG.warning("status_broke", error=f"{type(error).__name__}: {error}")
             facts = {"state": "failed", "reasons": [str(error)]}
         yield from families(facts)
         yield _family("ragd_scrape_seconds", [((), time.perf_counter() - begun)])
@@ -61,6 +63,7 @@ def _daemon(facts: Facts) -> dict[str, Samples]:
 def _documents(facts: Facts) -> dict[str, Samples]:
     chunks, progress, roots = facts.get("chunks") or {}, facts.get("progress") or {}, facts.get("watch", ())
     states = Counter(str(root.get("state", "")) for root in roots)
+    scanned_only = sum(root.get("state") == "ok" and not root.get("is_watching", True) for root in roots)
     lacking = chunks["total"] - chunks["with_vectors"] if chunks else None
     return {
         "ragd_oldest_change_seconds": _one(facts.get("oldest_change_s")),
@@ -70,7 +73,7 @@ def _documents(facts: Facts) -> dict[str, Samples]:
         "ragd_files_in_flight": _one(progress.get("files_in_flight")),
         "ragd_chunks_in_flight": _one(progress.get("chunks_in_flight")),
         "ragd_roots": [((state,), number) for state, number in sorted({"ok": 0, **states}.items())],
-        "ragd_roots_scanned_only": _one(sum(bool(root.get("remedy")) for root in roots)),
+        "ragd_roots_scanned_only": _one(scanned_only),
         "ragd_deletions_held": _one(sum(root.get("held") is not None for root in roots)),
     }
 

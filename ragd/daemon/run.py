@@ -64,11 +64,13 @@ def run(config: Config, *, until_indexed: bool = False, progress: bool = True) -
     """
     is_watched_by_a_person = progress and sys.stderr.isatty()
     level = "warning" if is_watched_by_a_person and config.log.level == "info" else config.log.level
-    log_to_stderr(level, config.log.format)
+    form = log_to_stderr(level, config.log.format)
     check_tokens(door_of(config.http), config.state)
     with ExitStack() as stack:
         stack.enter_context(StateLock(config.state))
-        daemon = Daemon(config, stack, level, says=progress)
+        # Words for a person stand between lines of logfmt; to programs that read lines the log tells the same.
+        says = is_watched_by_a_person or (progress and form == "logfmt")
+        daemon = Daemon(config, stack, level, says=says)
         return daemon.serve(until_indexed=until_indexed)
 
 

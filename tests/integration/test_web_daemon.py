@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -35,12 +36,18 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def client(folder: Path, models: Path) -> Iterator[httpx.Client]:
+def log(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("log") / "daemon.log"
+
+
+@pytest.fixture(scope="module")
+def client(folder: Path, models: Path, log: Path) -> Iterator[httpx.Client]:
     with TemporaryDirectory(prefix="ragd") as state:
         shutil.copytree(models, Path(state) / "models")
-        command = [sys.executable, "-m", "ragd", "run", str(folder), "--state", state, "--quiet"]
+        command = [sys.executable, "-m", "ragd", "run", str(folder), "--state", state, "--log-format", "json"]
+        command += ["--log-level", "debug"]
         environment = {name: value for name, value in os.environ.items() if not name.startswith("RAGD_")}
-        with subprocess.Popen(command, env=environment) as process:
+        with log.open("wb") as out, subprocess.Popen(command, env=environment, stderr=out) as process:
             transport = httpx.HTTPTransport(uds=f"{state}/ragd.sock")
             with httpx.Client(transport=transport, base_url="http://ragd/v1", timeout=30) as made:
                 try:
@@ -168,3 +175,21 @@ def test_monitors_are_told_figures_that_come_from_what_was_done(client: httpx.Cl
     status = client.get("/status").raise_for_status().json()
     assert status["freshness"]["meaning"]["count"] >= 1
     assert status["rates"]["search_p99_s"] > 0
+
+
+def test_every_process_tells_the_log_in_one_form(client: httpx.Client, log: Path) -> None:
+    client.get("/search", params={"q": "what nobody may read in a log"}).raise_for_status()
+    deadline = time.monotonic() + 20
+    while '"event": "indexed"' not in log.read_text("utf-8"):
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    lines = [json.loads(line) for line in log.read_text("utf-8").splitlines()]
+    assert {line["process"] for line in lines} >= {"daemon", "extract", "embed"}
+    assert all({"time", "level", "process", "logger", "event"} <= line.keys() for line in lines)
+    events = {line["event"]: line for line in lines}
+    assert events["started"]["pid"] == client.get("/status").json()["pid"]
+    assert events["indexed"]["files"] >= 5
+    assert not [line for line in lines if line["level"] in ("error", "critical")]
+    text = log.read_text("utf-8")
+    for secret in ("nobody may read", "Beavers build dams", "Simmer the onions"):
+        assert secret not in text

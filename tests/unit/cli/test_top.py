@@ -207,3 +207,14 @@ def _until(descriptor: int, text: bytes, timeout_s: float = 30.0) -> bytes:
             assert not text, seen[-500:]
             return seen
     return seen
+
+
+def test_the_status_tells_freshness_and_room_as_well(ragd: Any, backend: Any) -> None:
+    backend.answers["status"] = {key: STATUS[key] for key in ("freshness", "oldest_change_s", "disk")}
+    lines = ragd("status").stdout.splitlines()
+    fresh = next(line for line in lines if line.startswith("fresh"))
+    assert "found by words after 410 ms, 95 % within 900 ms" in fresh
+    assert "found by meaning after 1.2 s, 95 % within 1 min" in fresh
+    assert "a change waits since 3.2 s" in fresh
+    assert lines[-1].startswith("state")
+    assert lines[-1].endswith(", 12 GiB free")

@@ -101,7 +101,7 @@ def test_a_bug_is_one_object_in_json_with_its_traceback(lines: Lines) -> None:
 def test_records_of_libraries_and_warnings_take_the_same_form(lines: Lines) -> None:
     out = lines("json")
     for name in ("uvicorn.error", "rq.worker", "watchdog.observers", "py.warnings"):
-        logging.getLogger(name).warning("%s said\nthis", name)
+        logging.getLogger(name).error("%s said\nthis", name)
     told = [json.loads(line) for line in out.getvalue().splitlines()]
     assert [(line["logger"], line["event"], line["process"]) for line in told] == [
         (name, f"{name} said\nthis", "embed")

@@ -40,8 +40,9 @@ FACTS: dict[str, Any] = {
     "chunks": {"total": 120_007, "with_vectors": 120_000},
     "progress": {"files_in_flight": 5, "chunks_in_flight": 6},
     "watch": [
-        {"state": "ok", "remedy": "", "held": None},
-        {"state": "missing", "remedy": "mount it", "held": {"count": 9}},
+        {"state": "ok", "is_watching": True, "held": None},
+        {"state": "ok", "is_watching": False, "held": None},
+        {"state": "missing", "is_watching": False, "held": {"count": 9}},
     ],
     "queues": {"extract": 2, "embed": 0},
     "queue_ages_s": {"extract": 1.5, "embed": 0.0},
@@ -110,7 +111,7 @@ def test_figures_are_those_of_the_status() -> None:
     assert samples["ragd_workers_busy", (("queue", "embed"),)] == 1
     assert samples["ragd_redis_ping_seconds", ()] == pytest.approx(0.0004)
     assert samples["ragd_roots", (("state", "missing"),)] == 1
-    assert samples["ragd_deletions_held", ()] == 1
+    assert samples["ragd_roots_scanned_only", ()] == samples["ragd_deletions_held", ()] == 1
     assert samples["ragd_spend_gpu_seconds_total", (("what", "train"),)] == 3.0
     labels = (("generation", "3"), ("kind", "ivf"), ("model", "minilm"), ("serving", "true"))
     assert samples["ragd_index_info", labels] == 1
