@@ -4,6 +4,12 @@ from __future__ import annotations
 
 from typing import Final
 
-from bench import fault_clock, fault_redis, fault_workers
+from bench import fault_clock, fault_events, fault_redis, fault_roots, fault_workers
 
-SCENARIOS: Final = (*fault_redis.SCENARIOS, *fault_workers.SCENARIOS, *fault_clock.SCENARIOS)
+SCENARIOS: Final = (
+    *fault_redis.SCENARIOS,
+    *fault_workers.SCENARIOS,
+    *fault_clock.SCENARIOS,
+    *fault_events.SCENARIOS,
+    *fault_roots.SCENARIOS,
+)

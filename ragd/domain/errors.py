@@ -267,3 +267,9 @@ class Unwell(RagdError):
     """`ragd doctor` found something that is wrong; each finding says what mends it."""
 
     exit_code = 20
+
+
+class OutOfMemory(RagdError):
+    """The system gave a process no more memory; a worker ends of it, is started again, and its job is done again."""
+
+    exit_code = 21

@@ -13,6 +13,7 @@ from ragd.domain.errors import ModelUnavailable
 from ragd.domain.index import Vectors
 from ragd.embed.halt import Halt, Halted
 
+_NO_MEMORY = ("bad_alloc", "bad allocation", "Failed to allocate memory")
 _INPUTS = frozenset({"input_ids", "attention_mask", "token_type_ids"})
 
 
@@ -51,13 +52,14 @@ class TokenModel:
         if "token_type_ids" in self._names:
             inputs["token_type_ids"] = np.zeros_like(ids)
         feed = {name: inputs[name] for name in self._names}
-        if halt is None:
-            return np.asarray(self._session.run(None, feed)[0], dtype=np.float32)
         options = onnxruntime.RunOptions()
-        halt.listen(lambda: setattr(options, "terminate", True))
+        if halt is not None:
+            halt.listen(lambda: setattr(options, "terminate", True))
         try:
             return np.asarray(self._session.run(None, feed, options)[0], dtype=np.float32)
         except Exception as error:  # the library's own classes share no public base
-            if halt.is_set:
+            if halt is not None and halt.is_set:
                 raise Halted from error
+            if any(words in str(error) for words in _NO_MEMORY):
+                raise MemoryError(str(error)) from error
             raise

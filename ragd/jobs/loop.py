@@ -26,6 +26,7 @@ from ragd.domain.errors import BrokerUnavailable, DiskFull, EncoderFailed, JobRe
 from ragd.jobs.broker import Broker
 from ragd.jobs.hold import WORKER_TTL_S, Handler, Hold, Task
 from ragd.jobs.lane import LanedQueue, NamedJob, open_queue
+from ragd.jobs.memory import while_memory_lasts
 from ragd.jobs.pulse import Pulse
 from ragd.jobs.roll import worker_name
 
@@ -51,7 +52,8 @@ class WorkerOptions:
 
     With a `revision`, the loop ends as soon as the published settings have another. `failed` is told of
     a task that is given up, before it leaves the worker's hands. `burst` ends the loop when the queue is empty.
-    `stopping` is set as soon as a signal asks for the end, so that a long job can hand back its rest.
+    `stopping` is set as soon as a signal asks for the end, so that a long job can hand back its rest. `is_disposable`
+    says that the process is a worker's own: out of memory it ends at once, and whoever replaces it takes its job back.
     """
 
     name: str = ""
@@ -59,6 +61,7 @@ class WorkerOptions:
     failed: Callable[[Task, Exception], None] | None = None
     burst: bool = False
     stopping: threading.Event = field(default_factory=threading.Event)
+    is_disposable: bool = False
 
 
 def run_worker(
@@ -145,6 +148,10 @@ class QueueWorker(SimpleWorker):  # type: ignore[misc] # rq's classes are untype
         self, timeout: int | None, max_idle_time: int | None = None
     ) -> tuple[Task, LanedQueue] | None:
         """The next job, already marked as started; None in a burst when the queue is empty."""
+        with while_memory_lasts(is_disposable=self._options.is_disposable):
+            return self._next()
+
+    def _next(self) -> tuple[Task, LanedQueue] | None:
         self._state, refusals = "idle", 0
         while True:
             try:
@@ -164,12 +171,13 @@ class QueueWorker(SimpleWorker):  # type: ignore[misc] # rq's classes are untype
 
     def execute_job(self, job: Task, queue: LanedQueue) -> None:
         """Runs a task's handler and ends the job in Redis."""
-        end = self._outcome(job)
-        try:
-            end()
-        except redis.exceptions.RedisError as error:
-            # Not ended, so still held: it goes back to the queue and is done again.
-            self._until_reached(self._hold.release, error)
+        with while_memory_lasts(is_disposable=self._options.is_disposable):
+            end = self._outcome(job)
+            try:
+                end()
+            except redis.exceptions.RedisError as error:
+                # Not ended, so still held: it goes back to the queue and is done again.
+                self._until_reached(self._hold.release, error)
         self._state = "idle"
         if self._pause_s and not self._stop_requested:
             time.sleep(self._pause_s)
@@ -185,7 +193,9 @@ class QueueWorker(SimpleWorker):  # type: ignore[misc] # rq's classes are untype
         except RagdError as error:
             _LOG.error("job_failed", task=task.name[:100], batch=task.batch_id, reason=error)
             return self._give_up(task, error)
-        except Exception as error:  # noqa: BLE001 - an edge: a bug in one job must not end the others
+        except Exception as error:
+            if isinstance(error, MemoryError) and self._options.is_disposable:
+                raise
             _LOG.exception("job_broke", task=task.name, batch=task.batch_id, attempt=task.attempt)
             if task.attempt < ATTEMPTS:
                 return lambda: self._hold.give_back(task.job_id, counts=True)

@@ -18,6 +18,7 @@ from ragd.jobs.broker import Broker
 from ragd.jobs.encoders import Encoders
 from ragd.jobs.hold import Handler
 from ragd.jobs.loop import Ending, WorkerOptions, run_worker
+from ragd.jobs.memory import end_threads_too
 from ragd.jobs.queue import Queues
 from ragd.jobs.settings import WorkerSettings, published
 from ragd.jobs.tasks import embed_handlers, extract_handlers, tell_trouble
@@ -59,12 +60,14 @@ def worker_main(
     broker.check()
     queues = Queues(broker)
     encoders = Encoders(lambda spec: open_encoder(spec, models, api_key=api_key))
+    if not burst:
+        end_threads_too()
     ending = Ending.SETTINGS_CHANGED
     while ending is Ending.SETTINGS_CHANGED:
         settings, revision = _awaited(broker)
         # Reading is short and its words are waited for: it stands back half as far as encoding, which takes every core.
         stand_back(settings.nice // 2 if kind == "extract" else settings.nice)
-        options = WorkerOptions("", revision, tell_trouble(queues, kind), burst)
+        options = WorkerOptions("", revision, tell_trouble(queues, kind), burst, is_disposable=not burst)
         if kind == "train":
             site = open_site(settings.train, Away(broker, queues, models.parent / "runs", models, plugins))
             table = train_handlers(queues, site, is_stopping=options.stopping.is_set)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import errno
 import logging
+import math
 import os
 import sys
 import threading
 import warnings
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from watchdog.events import (
     DirCreatedEvent,
@@ -41,8 +43,9 @@ _EVENTS: list[type[FileSystemEvent]] = [
 _KINDS = {"created": Kind.CREATED, "closed": Kind.CLOSED, "deleted": Kind.DELETED}
 _OVERFLOW_LOGGER = "watchdog.observers.inotify_c"
 _PAIRING_S = 0.05
-_SYSCTL = "sudo sysctl fs.inotify.max_user_watches=1048576 (keep it: put the line into /etc/sysctl.d/90-ragd.conf)"
-_INSTANCES = "sudo sysctl fs.inotify.max_user_instances=1024 (keep it: put the line into /etc/sysctl.d/90-ragd.conf)"
+# A user namespace (a container) may have a lower limit of its own.
+_WATCHES = (("fs.inotify.max_user_watches", 1_048_576), ("user.max_inotify_watches", 1_048_576))
+_INSTANCES = (("fs.inotify.max_user_instances", 1024), ("user.max_inotify_instances", 1024))
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +134,7 @@ class Notifier:
 def exhausted(root: bytes, folders: int, unwatched: int) -> Hearing:
     """What to say when some folders of a root could not be watched."""
     why = f"{unwatched} of {folders} folders below {display_path(root)} could not be watched, no inotify watches left"
-    return Hearing(is_watching=False, why=why, remedy=_SYSCTL)
+    return Hearing(is_watching=False, why=why, remedy=raised(_WATCHES))
 
 
 class _Handler(FileSystemEventHandler):
@@ -214,8 +217,23 @@ def _stop(observer: BaseObserver) -> None:
 def _deaf(root: bytes, error: OSError) -> Hearing:
     shown = display_path(root)
     if error.errno == errno.ENOSPC:
-        return Hearing(is_watching=False, why=f"{shown}: no inotify watches left", remedy=_SYSCTL)
+        return Hearing(is_watching=False, why=f"{shown}: no inotify watches left", remedy=raised(_WATCHES))
     if error.errno in (errno.EMFILE, errno.ENFILE):
-        return Hearing(is_watching=False, why=f"{shown}: no inotify instances left", remedy=_INSTANCES)
+        return Hearing(is_watching=False, why=f"{shown}: no inotify instances left", remedy=raised(_INSTANCES))
     reason = error.strerror or str(error)
     return Hearing(is_watching=False, why=f"{shown}: {reason}", remedy="check the folder and its rights")
+
+
+def raised(limits: Sequence[tuple[str, int]], proc: Path = Path("/proc/sys")) -> str:
+    """The command that raises the lowest of these limits of the kernel, each with what to raise it to."""
+
+    def now(name: str) -> int | None:
+        try:
+            return int((proc / name.replace(".", "/")).read_text())
+        except (OSError, ValueError):
+            return None
+
+    there = [(now(name), name, enough) for name, enough in limits]
+    least, name, enough = min(there, key=lambda limit: math.inf if limit[0] is None else limit[0])
+    value = max(enough, 2 * (least or 0))
+    return f"sudo sysctl {name}={value} (keep it: put the line into /etc/sysctl.d/90-ragd.conf)"
