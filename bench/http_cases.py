@@ -17,11 +17,12 @@ SERVED = MappingProxyType(
         "GET": (
             *("/v1/search?q=water", "/v1/status", "/v1/documents", "/v1/receipts", "/v1/plugins", "/v1/triggers"),
             *("/v1/runs", "/v1/runs/x/log", "/v1/models", "/v1/models/compare?a=1&b=2", "/v1/spend"),
-            "/v1/openapi.json",
+            *("/v1/openapi.json", "/readyz", "/metrics"),
         ),
         "POST": (
             *("/v1/retry", "/v1/rescan", "/v1/verify", "/v1/train", "/v1/runs/x/stop", "/v1/models/promote"),
             *("/v1/models/rollback", "/v1/models/prune", "/v1/feedback"),
+            "/v1/confirm-delete",
         ),
     }
 )
@@ -174,7 +175,23 @@ def _bad_body(random: Random, secrets: Secrets) -> Case:
 
 def _typed_body(random: Random, secrets: Secrets) -> Case:
     """JSON of the right keys with values of any kind."""
-    values = (None, True, -1, 10**30, 1.5, "", "x", "\x00", "../..", "\U0010ffff", [], [[]], {}, {"a": 1}, "a" * 5000)
+    values: tuple[object, ...] = (
+        None,
+        True,
+        -1,
+        10**30,
+        1.5,
+        "",
+        "x",
+        "\x00",
+        "../..",
+        "\U0010ffff",
+        [],
+        [[]],
+        {},
+        {"a": 1},
+        "a" * 5000,
+    )
     keys = ("paths", "folder", "repair", "trainer", "by", "model", "force", "role", "keep", "query", "chunk", "good")
     body = json.dumps({key: random.choice(values) for key in random.sample(keys, random.randint(1, 4))}).encode()
     return Case(

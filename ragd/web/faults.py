@@ -23,8 +23,13 @@ def fault(
     status: int, code: str, message: str, hint: str = "", headers: Mapping[str, str] | None = None
 ) -> JSONResponse:
     """The response that carries one error."""
-    content = {"error": {"code": code, "message": message, "hint": hint}}
+    # What a caller sent may hold what is no text, and comes back in messages.
+    content = {"error": {"code": code, "message": _sendable(message), "hint": _sendable(hint)}}
     return JSONResponse(content, status_code=status, headers=headers)
+
+
+def _sendable(text: str) -> str:
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def install(app: FastAPI) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import ConfigDict, Field
 
-from ragd.web.schema import Asked, Told
+from ragd.web.schema import Asked, Posted, Told
 
 _MOST = 10**16  # more than any offset or id: SQLite and files have an end
 
@@ -17,7 +17,7 @@ class Open(Told):
     model_config = ConfigDict(extra="allow")
 
 
-class TrainBody(Asked):
+class TrainBody(Posted):
     """`POST /v1/train`."""
 
     trainer: str = Field(min_length=1, max_length=200, description="The trainer's name.")
@@ -48,26 +48,26 @@ class CompareParams(Asked):
     b: str = Field(description="The model to compare it with.")
 
 
-class PromoteBody(Asked):
+class PromoteBody(Posted):
     """`POST /v1/models/promote`."""
 
     model: str = Field(min_length=1, max_length=200, description="A model's id, or `NAME/VERSION`.")
     force: bool = Field(default=False, description="Promote it though the gate did not say so.")
 
 
-class RollbackBody(Asked):
+class RollbackBody(Posted):
     """`POST /v1/models/rollback`."""
 
     role: str = Field(min_length=1, max_length=40, description="The role whose last promotion is undone.")
 
 
-class PruneBody(Asked):
+class PruneBody(Posted):
     """`POST /v1/models/prune`."""
 
     keep: int = Field(default=3, ge=0, le=1000, description="Retired models kept for each trainer.")
 
 
-class FeedbackBody(Asked):
+class FeedbackBody(Posted):
     """`POST /v1/feedback`."""
 
     query: int = Field(ge=0, le=_MOST, description="`query_id` of a search's answer.")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from types import MappingProxyType
+from typing import Any
 
 from starlette.requests import Request
 from starlette.routing import compile_path
@@ -85,6 +86,17 @@ class Table:
         """The methods that are served at a path, none where nothing is."""
         found = [address.partition(" ")[0] for address in self._exact if address.partition(" ")[2] == path]
         return sorted({*found, *(method for pattern, method, _ in self._patterns if pattern.match(path))})
+
+
+def secure(document: dict[str, Any]) -> None:
+    """Adds to an OpenAPI document what a token is, and the role that each operation asks for."""
+    document["components"]["securitySchemes"] = {"token": {"type": "http", "scheme": "bearer"}}
+    for address, role in ROLES.items():
+        method, _, path = address.replace(":path}", "}").partition(" ")
+        operation = document["paths"].get(path, {}).get(method.lower())
+        if operation is not None and role is not None:
+            # An empty one as well: the socket and, unless told otherwise, loopback need no token.
+            operation["security"] = [{"token": [role.value]}, {}]
 
 
 def permit(request: Request, asked: object) -> None:

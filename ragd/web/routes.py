@@ -15,7 +15,7 @@ from ragd.web.backend import Backend, Json
 from ragd.web.door import Door
 from ragd.web.guard import Guard
 from ragd.web.learning import routers
-from ragd.web.roles import permit
+from ragd.web.roles import permit, secure
 from ragd.web.schema import (
     ConfirmDeleteAnswer,
     ConfirmDeleteBody,
@@ -79,9 +79,10 @@ def create_app(
 
 class _Application(FastAPI):
     def openapi(self) -> dict[str, Any]:
-        """The OpenAPI document, without the validation answer (422) that ragd never gives."""
+        """The OpenAPI document with the roles, and without the validation answer (422) that ragd never gives."""
         if self.openapi_schema is None:
             document = super().openapi()
+            secure(document)
             for path in document["paths"].values():
                 for operation in path.values():
                     operation["responses"].pop("422", None)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from ragd.domain.search import Mode
 
+DocumentId = Annotated[int, Field(ge=0, le=10**16)]
 DocumentStateName = Literal["pending", "text", "searchable", "failed"]
 
 
@@ -15,6 +16,23 @@ class Asked(BaseModel):
     """What a client sends; a name that is not known is refused, not ignored."""
 
     model_config = ConfigDict(extra="forbid")
+
+
+class Posted(Asked):
+    """A body: each value is of the kind that is asked for, nothing is converted."""
+
+    model_config = ConfigDict(strict=True)
+
+    @model_validator(mode="after")
+    def _are_texts(self) -> Self:
+        # Half a surrogate is no text, but for those that stand for bytes in the names of files.
+        for name, value in self:
+            for text in value if isinstance(value, list) else [value]:
+                if isinstance(text, str) and any(
+                    "\ud800" <= c <= "\udfff" and not "\udc80" <= c <= "\udcff" for c in text
+                ):
+                    raise ValueError(f"{name} holds half a surrogate")
+        return self
 
 
 class Told(BaseModel):
@@ -57,32 +75,32 @@ class ReceiptsParams(Asked):
     pending: bool | None = Field(default=None, description="Only those that are not done yet (true), or are (false).")
 
 
-class RetryBody(Asked):
+class RetryBody(Posted):
     """`POST /v1/retry`."""
 
     paths: list[str] | None = Field(default=None, max_length=10_000, description="Which failed documents; null: all.")
 
 
-class RereadBody(Asked):
+class RereadBody(Posted):
     """`POST /v1/reread`."""
 
-    documents: list[int] = Field(max_length=100_000, description="Ids of the documents to read again.")
+    documents: list[DocumentId] = Field(max_length=100_000, description="Ids of the documents to read again.")
 
 
-class RescanBody(Asked):
+class RescanBody(Posted):
     """`POST /v1/rescan`."""
 
     folder: str | None = Field(default=None, description="The watched folder, or one below it; null: all.")
 
 
-class ConfirmDeleteBody(Asked):
+class ConfirmDeleteBody(Posted):
     """`POST /v1/confirm-delete`."""
 
     folder: str | None = Field(default=None, description="The watched folder; null: every one that holds deletions.")
     most: int | None = Field(default=None, ge=0, description="Refuse when more documents than this are held by now.")
 
 
-class VerifyBody(Asked):
+class VerifyBody(Posted):
     """`POST /v1/verify`."""
 
     repair: bool = Field(default=False, description="Make the index equal to the catalog.")

@@ -48,6 +48,14 @@ def test_what_deletes_or_changes_what_serves_needs_an_admin_and_what_acts_is_not
         assert ROLES[f"POST /v1/{act}"] is Role.ADMIN
 
 
+def test_the_openapi_document_tells_programs_the_role_of_each_operation() -> None:
+    document = openapi()
+    assert document["components"]["securitySchemes"] == {"token": {"type": "http", "scheme": "bearer"}}
+    told = {f"{method} {path}": operation.get("security") for path, method, operation in routes(document)}
+    roles = {address.replace(":path}", "}"): role for address, role in ROLES.items()}
+    assert told == {address: roles[address] and [{"token": [str(roles[address])]}, {}] for address in told}
+
+
 def _ask(client: httpx.Client, address: str, secret: str, **more: object) -> httpx.Response:
     method, _, path = address.partition(" ")
     params = {name: SEARCH[name] for name in NEEDED.get(address, ())}

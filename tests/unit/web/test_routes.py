@@ -172,11 +172,47 @@ def test_rescan_verify_and_reread_do_what_the_body_says(client: httpx.Client, sh
     assert shelf.asked == ["/notes", ("/notes", 30), (True, False), (False, True), [3, 5]]
 
 
-@pytest.mark.parametrize("content", ["{", "[]", '{"paths": "a.md"}', '{"path": ["a.md"]}', ""])
+@pytest.mark.parametrize(
+    "content",
+    [
+        *("{", "[]", '{"paths": "a.md"}', '{"path": ["a.md"]}', "", '{"paths": ["\\ud800"]}', '{"\\ud800": 1}'),
+        *('{"paths": [1]}', '{"paths": ' + "[" * 5000, '{"paths": ' + "1" * 5000 + "}"),
+    ],
+)
 def test_a_body_that_cannot_be_understood_is_refused(client: httpx.Client, shelf: Any, content: str) -> None:
     response = client.post("/v1/retry", content=content, headers={"content-type": "application/json"})
     assert response.status_code == 400
     assert _error(response)["code"] == "bad_request"
+    assert shelf.asked == []
+
+
+def test_a_name_of_a_file_that_is_no_text_comes_through_and_back(client: httpx.Client, shelf: Any) -> None:
+    # Bytes that are not UTF-8 travel as halves of surrogates, as Python names files.
+    headers = {"content-type": "application/json"}
+    assert client.post("/v1/retry", content='{"paths": ["a\\udcff"]}', headers=headers).status_code == 200
+    assert shelf.asked == [["a\udcff"]]
+    response = client.post("/v1/rescan", content='{"folder": 1, "\\udcff": 1}', headers=headers)
+    assert response.status_code == 400
+    assert _error(response)["message"]
+
+
+@pytest.mark.parametrize(
+    ("address", "body"),
+    [
+        ("/v1/verify", {"repair": 1}),
+        ("/v1/verify", {"repair": "true"}),
+        ("/v1/rescan", {"delete_missing": "yes"}),
+        ("/v1/models/prune", {"keep": True}),
+        ("/v1/models/prune", {"keep": 1.0}),
+        ("/v1/feedback", {"query": "5", "chunk": 7, "good": True}),
+        ("/v1/confirm-delete", {"most": False}),
+    ],
+)
+def test_a_value_of_another_kind_is_not_taken_for_one(
+    client: httpx.Client, shelf: Any, address: str, body: dict[str, object]
+) -> None:
+    response = client.post(address, json=body)
+    assert (response.status_code, _error(response)["code"]) == (400, "bad_request")
     assert shelf.asked == []
 
 
