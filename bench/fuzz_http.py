@@ -152,6 +152,7 @@ def _address(pid: int) -> tuple[str, int]:
 
 def _state(daemon: Running, scratch: Path) -> dict[str, object]:
     """What no bad request may change."""
+    daemon.client.close()  # a connection that rested longer than the daemon keeps one is opened anew
     client, status = daemon.client, daemon.status()
     return {
         "documents": [(one["path"], one["state"], one["chunks"]) for one in client.documents()["documents"]],

@@ -60,3 +60,11 @@ def test_what_cannot_be_done_is_said_and_nothing_is_kept(
     ran = token(*arguments)
     assert (ran.exit_code, said in ran.stderr) == (exit_code, True)
     assert TokenFile(tmp_path / "state").read() == ()
+
+
+def test_a_daemon_that_others_could_reach_does_not_start_before_there_is_a_token(ragd: Run, tmp_path: Path) -> None:
+    refused = ragd("run", str(tmp_path), "--tcp", "0.0.0.0:0")
+    assert refused.exit_code == 2
+    assert "http.tcp: 0.0.0.0:0 can be reached from other machines, and there is no valid token" in refused.stderr
+    assert f"ragd --state {tmp_path / 'state'} token add" in refused.stderr
+    assert list((tmp_path / "state").iterdir()) == []
