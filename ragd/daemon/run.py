@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import Sequence
 from contextlib import ExitStack
 from functools import partial
@@ -62,10 +63,10 @@ def run(config: Config, *, until_indexed: bool = False, progress: bool = True) -
     Call it from the main thread. Raises ConfigInvalid, StateLocked, StateNewer, StateCorrupt, BrokerUnavailable,
     ModelUnavailable, ModelMismatch, PathInvalid or DiskFull when it cannot start.
     """
+    check_tokens(door_of(config.http), config.state, time.time())
     is_watched_by_a_person = progress and sys.stderr.isatty()
     level = "warning" if is_watched_by_a_person and config.log.level == "info" else config.log.level
     form = log_to_stderr(level, config.log.format)
-    check_tokens(door_of(config.http), config.state)
     with ExitStack() as stack:
         stack.enter_context(StateLock(config.state))
         # Words for a person stand between lines of logfmt; to programs that read lines the log tells the same.

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import ipaddress
-import time
 from dataclasses import dataclass
 from pathlib import Path
 
 from ragd.config.http import Http
 from ragd.domain.errors import ConfigInvalid
-from ragd.web.tokens import TokenBook
+from ragd.web.tokens import TokenFile
 
 LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "[::1]"})
 
@@ -67,9 +66,9 @@ def door_of(http: Http) -> Door:
     return Door(http.tcp, frozenset(http.hosts), http.require_token, limits)
 
 
-def check_tokens(door: Door, state: Path) -> None:
-    """Nobody opens a door beyond loopback that no token opens. Raises ConfigInvalid."""
-    if door.is_wide and not TokenBook(state, time.time).has_valid:
+def check_tokens(door: Door, state: Path, now: float) -> None:
+    """Nobody opens a door beyond loopback that no token opens. Raises ConfigInvalid, StateCorrupt."""
+    if door.is_wide and not any(token.is_valid(now) for token in TokenFile(state).read()):
         raise ConfigInvalid(
             f"http.tcp: {door.tcp} can be reached from other machines, and there is no valid token",
             hint=f"make one: `ragd --state {state} token add NAME --role read`, or use 127.0.0.1:PORT",

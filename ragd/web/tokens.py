@@ -158,11 +158,6 @@ class TokenBook:
                 found = token
         return found if found is not None and found.is_valid(self._clock()) else None
 
-    @property
-    def has_valid(self) -> bool:
-        """Whether anybody could come in now."""
-        return any(token.is_valid(self._clock()) for token in self._current())
-
     def _current(self) -> tuple[Token, ...]:
         seen = _signature(self._file.path)
         if seen != self._seen:

@@ -10,10 +10,10 @@ from typing import Any
 import httpx
 import pytest
 
-from ragd.domain.errors import ConfigInvalid
+from ragd.domain.errors import ConfigInvalid, StateCorrupt
 from ragd.web.door import Door, Limits, check_tokens, is_loopback
 from ragd.web.guard import Guard
-from ragd.web.tokens import Role, Token, TokenFile
+from ragd.web.tokens import TOKENS_NAME, Role, Token, TokenFile
 from tests.unit.web.conftest import Guarded
 
 
@@ -142,12 +142,15 @@ def test_a_door_beyond_loopback_does_not_open_without_a_valid_token(tmp_path: Pa
     for prepare in (lambda: None, lambda: TokenFile(tmp_path).add("past", Role.ADMIN, now=0.0, lasts_s=1.0)):
         prepare()
         with pytest.raises(ConfigInvalid, match=r"http\.tcp: 0\.0\.0\.0:8377") as caught:
-            check_tokens(wide, tmp_path)
+            check_tokens(wide, tmp_path, 10.0)
         assert f"ragd --state {tmp_path} token add" in caught.value.hint
     for loopback in (Door(), Door("127.0.0.1:8377"), Door("localhost:0"), Door("[::1]:1"), Door("127.8.8.8:1")):
-        check_tokens(loopback, tmp_path)
+        check_tokens(loopback, tmp_path, 10.0)
     TokenFile(tmp_path).add("laptop", Role.READ, now=0.0)
-    check_tokens(wide, tmp_path)
+    check_tokens(wide, tmp_path, 10.0)
+    (tmp_path / TOKENS_NAME).write_text("damaged")
+    with pytest.raises(StateCorrupt, match="cannot be used"):
+        check_tokens(wide, tmp_path, 10.0)
 
 
 @pytest.mark.parametrize("address", ["0.0.0.0:1", "[::]:1", "192.0.2.1:1", "[::ffff:127.0.0.1]:1", "[2001:db8::1]:1"])
