@@ -23,6 +23,7 @@ from __future__ import annotations
 import argparse
 import json
 import random
+import sqlite3
 import sys
 import tempfile
 import threading
@@ -31,6 +32,8 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
+
+import psutil
 
 from bench.daemon import Running, await_answer, launch
 from bench.gauges import Gauges
@@ -209,7 +212,7 @@ class Soak:
     def _try(self, what: str, action: Callable[[], object]) -> None:
         try:
             action()
-        except RagdError as error:
+        except (RagdError, OSError, sqlite3.Error, psutil.Error) as error:
             self.errors.append(f"{what}: {type(error).__name__}: {error}")
 
     def _guarded(self, action: Callable[[], None]) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from ragd.catalog.store import Store
 
 _SLICE = 500
@@ -37,19 +39,35 @@ def purge(store: Store, before: float) -> int:
         return len(contents) + len(chunks)
 
 
-def crowded_out(store: Store, most_chunks: int) -> float:
-    """The Unix time before which contents must go so that those at rest list this many chunks at most; 0: none must.
+class Crowd:
+    """Finds the Unix time `before` which contents must go so that those at rest list this many chunks at most.
 
-    A chunk counts for each content that lists it: those rows are what a large file leaves behind at every edit.
+    A chunk counts for each content that lists it: those rows are what a large file leaves behind at every edit. `step`
+    looks at a slice, newest first; `before` is 0 until too many were found.
     """
-    listed = 0
-    for retired_at, chunks in store.connection.execute(
-        "SELECT retired_at, chunks FROM contents WHERE refs = 0 ORDER BY retired_at DESC"
-    ):
-        listed += chunks
-        if listed > most_chunks:
-            return float(retired_at) + 1e-6  # this one goes as well
-    return 0.0
+
+    def __init__(self, store: Store, most_chunks: int) -> None:
+        self._db = store.connection
+        self._left = most_chunks
+        self._last = (math.inf, 0)
+        self.before = 0.0
+
+    def step(self, limit: int = 2000) -> int:
+        """Returns how many contents were looked at; 0 when all is known."""
+        if self.before:
+            return 0
+        rows = self._db.execute(
+            "SELECT retired_at, id, chunks FROM contents WHERE refs = 0 AND (retired_at, id) < (?, ?)"
+            " ORDER BY retired_at DESC, id DESC LIMIT ?",
+            (*self._last, limit),
+        ).fetchall()
+        for retired_at, content_id, chunks in rows:
+            self._last = (retired_at, content_id)
+            self._left -= chunks
+            if self._left < 0:
+                self.before = float(retired_at) + 1e-6  # this one goes as well
+                break
+        return len(rows)
 
 
 def give_back(store: Store, free_bytes: int, most_pages: int = 256) -> int:

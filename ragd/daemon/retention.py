@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 
 from ragd.app import App
-from ragd.catalog.purge import crowded_out, give_back, purge
+from ragd.catalog.purge import Crowd, give_back, purge
 from ragd.config.events import get_log
 from ragd.domain.clock import Jumps, is_due, steady
 from ragd.index.snapshot import kept_sequences
@@ -47,7 +47,6 @@ class Retention:
         self._astray_s = 0.0
         self._jumped_at = -math.inf
         self._begun = 0.0
-        self._before = 0.0
         self._left: list[Slice] = []
 
     def step(self) -> None:
@@ -91,12 +90,13 @@ class Retention:
             app.tables.vectors.trim_changes(live.id, kept[-1] if kept else 0, limits.changes)
         # After a jump of the clock nothing is older than it was a moment ago.
         expired = 0.0 if self._is_doubted() else now - limits.days * _DAY_S
-        self._before = max(expired, crowded_out(app.tables.store, limits.chunks))
+        crowd = Crowd(app.tables.store, limits.chunks)
         self._remove_strange_folders()
         self._left = [
+            crowd.step,
             lambda: app.tables.receipts.trim(limits.receipts),
             self._drop_retired,
-            lambda: purge(app.tables.store, self._before),
+            lambda: purge(app.tables.store, max(expired, crowd.before)),
             lambda: give_back(app.tables.store, limits.free_mb * _MIB),
         ]
 

@@ -12,7 +12,7 @@ from ragd.catalog.decisions import Decisions
 from ragd.catalog.history import forget_models
 from ragd.catalog.journal import Journal, JournalEntry
 from ragd.catalog.models import Models, NewModel
-from ragd.catalog.purge import crowded_out, give_back, purge
+from ragd.catalog.purge import Crowd, give_back, purge
 from ragd.catalog.runs import Runs
 from ragd.catalog.spend import Spend
 from ragd.domain.changes import Observation, Presence
@@ -53,14 +53,20 @@ def test_with_too_many_chunks_at_rest_the_oldest_go_however_young(kept: Kept) ->
     tables = Tables.of(kept.store, kept.clock)
     replaced(kept, tables, times=11)
     assert (count(kept, "contents"), count(kept, "chunks"), count(kept, "vectors")) == (11, 33, 33)
-    assert crowded_out(kept.store, 30) == 0.0
-    moment = crowded_out(kept.store, 13)
-    while purge(kept.store, moment):
+    assert moment(kept, 30) == 0.0
+    while purge(kept.store, moment(kept, 13)):
         pass
     assert (count(kept, "contents"), count(kept, "chunks"), count(kept, "vectors")) == (5, 15, 15)
     assert count(kept, "content_chunks") == 15
     texts = {row[0] for row in kept.store.connection.execute("SELECT text FROM chunks")}
     assert {"text 10 0", "text 9 0", "text 6 2"} <= texts
+
+
+def moment(kept: Kept, most_chunks: int) -> float:
+    crowd = Crowd(kept.store, most_chunks)
+    while crowd.step(limit=3):
+        pass
+    return crowd.before
 
 
 def test_the_log_of_changes_is_bounded_when_no_snapshot_lets_it_go(kept: Kept) -> None:
