@@ -6,8 +6,10 @@ import logging
 import os
 import re
 import sys
+import threading
 import time
 from collections.abc import Callable, Mapping, MutableMapping
+from types import TracebackType
 from typing import Any, Literal, cast
 
 from structlog.processors import JSONRenderer, format_exc_info
@@ -42,6 +44,8 @@ def log_to_stderr(level: str, form: Form = "auto", *, process: str = "daemon") -
     handler.setFormatter(formatter(chosen, process))
     logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
     logging.captureWarnings(True)
+    sys.excepthook = _main_broke
+    threading.excepthook = _thread_broke
     logging.getLogger("ragd").setLevel(level.upper())
     return chosen
 
@@ -128,6 +132,26 @@ def _lines(fields: _Fields) -> list[str]:
     """The event in one line; where a bug is told, its traceback in the next ones, each indented."""
     traceback = fields.pop("exception", "")
     return [logfmt(fields.items()), *(f"    {printable(line)}" for line in traceback.splitlines())]
+
+
+def _main_broke(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    """A bug that ends the process is one more line of the log."""
+    if issubclass(kind, KeyboardInterrupt):
+        sys.__excepthook__(kind, error, trace)
+        return
+    _broke(Event("process_broke", {"error": kind.__name__}), kind, error, trace)
+
+
+def _thread_broke(told: threading.ExceptHookArgs) -> None:
+    """As `_main_broke`, for a bug that ends a thread."""
+    if told.exc_value is not None and not issubclass(told.exc_type, SystemExit):
+        name = told.thread.name if told.thread is not None else ""
+        event = Event("thread_broke", {"thread": name, "error": told.exc_type.__name__})
+        _broke(event, told.exc_type, told.exc_value, told.exc_traceback)
+
+
+def _broke(event: Event, kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    logging.getLogger("ragd").error(event, exc_info=(kind, error, trace))
 
 
 class _Stderr(logging.StreamHandler[Any]):

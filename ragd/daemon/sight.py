@@ -30,6 +30,7 @@ _LOG = get_log("ragd.daemon")
 _SAMPLE_EVERY_S: Final = 3600.0
 _SAMPLE_AFTER_S: Final = 60.0
 _DAY_S: Final = 86400.0
+_OPEN: Final = "application/openmetrics-text"
 
 
 class Sight:
@@ -164,8 +165,10 @@ class SightDoor:
         sight.registry.register(StatusCollector(status))
 
     def metrics(self, accept: str) -> tuple[bytes, str]:
-        """Every metric in the form that fits this Accept header, and its content type."""
-        encoder, content_type = choose_encoder(accept)
+        """Every metric as OpenMetrics where this Accept header names it, else as text; and its content type."""
+        # The library's own reading of a stranger's header trips over versions that are none.
+        named = {part.partition(";")[0].strip().lower() for part in accept.split(",")}
+        encoder, content_type = choose_encoder(f"{_OPEN}; version=1.0.0" if _OPEN in named else "text/plain")
         return encoder(_Told(self._sight.registry)), content_type
 
     def is_alive(self) -> bool:

@@ -190,6 +190,24 @@ def test_a_full_disk_under_the_log_stops_nothing() -> None:
     assert (child.returncode, child.stdout) == (0, b"went on\n")
 
 
+def test_a_bug_that_ends_a_thread_or_the_process_is_told_in_the_same_form() -> None:
+    program = (
+        "import threading, warnings; from ragd.config.logs import log_to_stderr; log_to_stderr('info', 'json'); "
+        "warnings.warn('old'); t = threading.Thread(target=lambda: 1 / 0, name='watch'); t.start(); t.join(); "
+        "raise ValueError('redis://:s3cret@host')"
+    )
+    child = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    told = [json.loads(line) for line in child.stderr.splitlines()]
+    assert child.returncode == 1
+    assert [(line["event"], line.get("thread"), line.get("error")) for line in told[1:]] == [
+        ("thread_broke", "watch", "ZeroDivisionError"),
+        ("process_broke", None, "ValueError"),
+    ]
+    assert told[0]["logger"] == "py.warnings"
+    assert all("Traceback" in line["exception"] for line in told[1:])
+    assert "s3cret" not in child.stderr
+
+
 def test_an_event_reads_as_logfmt_wherever_python_shows_it() -> None:
     assert str(Event("started", {"pid": 1, "why": 'said "no"'})) == r'started pid=1 why="said \"no\""'
     assert str(Event("stopped", {})) == "stopped"

@@ -6,10 +6,14 @@ import sqlite3
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from prometheus_client import CollectorRegistry
 
 from ragd.catalog.spend import Spend
 from ragd.daemon.heartbeat import Heartbeat
@@ -24,6 +28,11 @@ from ragd.index.generation import Generation
 from ragd.index.snapshot import write_snapshot
 from ragd.jobs.broker import Broker
 from tests.unit.flow.house import House
+
+HEADER_PARTS = [
+    *("application/openmetrics-text", "text/plain", "*/*", ";", ",", "=", ";version=", "1.0.0", "0.0.4", "none"),
+    *(";escaping=", "values", "allow-utf-8", ";q=", "0.5", " ", "\xff", "\r\n"),
+]
 
 
 class Nobody:
@@ -182,6 +191,16 @@ def test_whatever_keeps_the_status_from_being_told_fails_it_and_figures_are_told
 
 
 def test_openmetrics_is_told_to_who_asks_for_it(desk: Desk) -> None:
-    body, content_type = desk.door.metrics("application/openmetrics-text; version=1.0.0")
-    assert content_type.startswith("application/openmetrics-text")
+    asked = "text/html, Application/OpenMetrics-Text ; version=1.0.0;q=0.5,*/*;q=0.1"
+    body, content_type = desk.door.metrics(asked)
+    assert content_type.startswith("application/openmetrics-text; version=1.0.0")
     assert body.endswith(b"# EOF\n")
+
+
+@given(st.lists(st.sampled_from(HEADER_PARTS), max_size=9).map("".join))
+@settings(max_examples=300, deadline=None)
+def test_no_accept_header_keeps_figures_from_being_told(accept: str) -> None:
+    registry = SimpleNamespace(registry=CollectorRegistry())
+    body, content_type = SightDoor(cast(Sight, registry), lambda: {"state": "ready", "reasons": []}).metrics(accept)
+    assert b'ragd_state{state="ready"} 1.0' in body
+    assert content_type.encode("ascii").partition(b";")[0] in (b"text/plain", b"application/openmetrics-text")
