@@ -144,12 +144,19 @@ class Guard:
             if not task.done():
                 # What a thread still says after this is not sent; the thread itself cannot be ended.
                 answer.is_over = True
+                task.add_done_callback(_forget)
                 task.cancel()
         if not answer.is_over:
             await task
         elif not answer.has_begun:
             late = TimedOut(f"no answer within {limits.request_s:g} s", hint="`ragd status` tells what the daemon does")
             await told(late, scope, _CLOSE)(scope, receive, send)
+
+
+def _forget(task: asyncio.Future[None]) -> None:
+    """What became of a request that was given up is nobody's concern."""
+    if not task.cancelled():
+        task.exception()
 
 
 class _Answer:

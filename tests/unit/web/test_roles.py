@@ -112,6 +112,13 @@ def test_an_address_is_found_as_the_router_finds_it(method: str, path: str, role
     assert Table().role_of(method, path) is role
 
 
+def test_a_line_break_after_an_address_is_no_bug_and_opens_nothing(guarded: Guarded, stranger: httpx.Client) -> None:
+    for role in Role:
+        headers = {"authorization": f"Bearer {guarded.secrets[role]}"}
+        answer = stranger.post("/v1/verify%0a", json={"repair": True}, headers=headers)
+        assert answer.status_code in ((200, 404) if role is Role.ADMIN else (404,))
+
+
 @pytest.mark.parametrize("path", ["/v1/runs/a/b/stop", "/v1/status/", "/V1/status", "//v1/status", "/v1/status\n", ""])
 def test_what_only_looks_like_an_address_has_no_role(path: str) -> None:
     with pytest.raises(KeyError):

@@ -75,6 +75,8 @@ def _refused(sock: socket.socket, status: int, code: str) -> dict[str, str]:
         HEAD + b"host: localhost\r\n\r\n",
         HEAD + b"content-length: 1\r\ncontent-length: 2\r\n\r\n",
         HEAD + b"content-length: -1\r\n\r\n",
+        HEAD + b"content-length: " + b"9" * 3000 + b"\r\n\r\n",
+        HEAD + b"content-length: \xb2\r\n\r\n",
         HEAD + b"transfer-encoding: gzip\r\n\r\n",
         HEAD + b"a b: c\r\n\r\n",
         HEAD + b"x: a\x00b\r\n\r\n",
