@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -12,6 +13,8 @@ from urllib.parse import urlsplit, urlunsplit
 from pydantic import BaseModel, SecretStr
 
 MASK = "********"
+_ADDRESS = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]*://|(?:rediss?|unix|https?):")
+_PARAMETER = re.compile(r"([?&](?:password|api_key|token)=)[^&#]*", re.IGNORECASE)
 
 
 class Layer(StrEnum):
@@ -73,16 +76,22 @@ def shown(value: object, *, is_secret: bool = False) -> str:
     return json.dumps(plain(value, is_secret=is_secret), ensure_ascii=False, default=str)
 
 
-def without_password(text: str) -> str:
-    """An address with its password masked; any other text unchanged."""
-    if "://" not in text or "@" not in text:
+def without_password(text: str, mask: str = MASK) -> str:
+    """An address with its password masked, also where it is not quite an address; any other text unchanged."""
+    if not _ADDRESS.match(text):
+        return text
+    text = _PARAMETER.sub(rf"\g<1>{mask}", text)
+    if "@" not in text:
         return text
     try:
         parts = urlsplit(text)
-        password = parts.password
+        password, has_user = parts.password, "@" in parts.netloc
     except ValueError:
-        return MASK
+        return mask
+    if not has_user or "@" in parts.netloc.rpartition("@")[0] or "@" in parts.path:
+        # Not where a password belongs: one with a slash in it, or an address without its slashes.
+        return f"{parts.scheme}://{mask}@{text.rpartition('@')[2]}"
     if not password:
         return text
     user, _, host = parts.netloc.rpartition("@")
-    return urlunsplit(parts._replace(netloc=f"{user.partition(':')[0]}:{MASK}@{host}"))
+    return urlunsplit(parts._replace(netloc=f"{user.partition(':')[0]}:{mask}@{host}"))

@@ -10,12 +10,13 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Final, cast
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import urlsplit
 
 import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
+from ragd.config.origin import without_password
 from ragd.domain.errors import BrokerInUse, BrokerTooOld, BrokerUnavailable, ConfigInvalid
 
 QUEUE_NAMES: Final = ("extract", "embed", "index", "train")
@@ -228,11 +229,7 @@ def is_silence(error: BrokerUnavailable) -> bool:
 
 def masked(url: str) -> str:
     """A URL with its password replaced by `***`, fit for logs."""
-    parts = urlsplit(url)
-    if parts.password is None:
-        return url
-    host = parts.netloc.rpartition("@")[2]
-    return urlunsplit(parts._replace(netloc=f"{parts.username or ''}:***@{host}"))
+    return without_password(url, "***")
 
 
 def parse_version(text: str) -> tuple[int, int]:
