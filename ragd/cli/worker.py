@@ -56,7 +56,17 @@ def worker(
 
         readers = readers_in(folder, loaded.config.state, loaded.config.plugins.disabled)
     roots = [bytes(path.absolute()) for collection in loaded.config.collections for path in collection.folders]
-    raise typer.Exit(worker_main(str(kind), url, models, plugins=folder, readers=readers, roots=roots, api_key=api_key))
+    status = worker_main(
+        str(kind),
+        url,
+        models,
+        plugins=folder,
+        readers=readers,
+        roots=roots,
+        api_key=api_key,
+        endpoint=loaded.config.embed.url,
+    )
+    raise typer.Exit(status)
 
 
 def _private_url(config: Config) -> str:

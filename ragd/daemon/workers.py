@@ -35,6 +35,8 @@ def worker_environment(config: Config, redis_url: str, log_level: str) -> dict[s
         "RAGD_STATE": str(config.state.absolute()),
         "RAGD_LOG__LEVEL": log_level,
         "RAGD_LOG__FORMAT": config.log.format,
+        "RAGD_EMBED__URL": config.embed.url,  # the key below is for it alone
+        "RAGD_LEARN__TEACHER": config.learn.teacher,
         "RAGD_EMBED__API_KEY": config.embed.api_key.get_secret_value(),
         "RAGD_PLUGINS__FOLDER": str(config.plugins_folder.absolute()),
         "RAGD_COLLECTIONS": _folders_told(config),

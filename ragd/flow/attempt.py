@@ -44,10 +44,15 @@ def environment(request: RunRequest, places: RunPlaces, inherited: Mapping[str, 
 
     Nothing of ragd's own is passed on (the address of Redis may hold a password), but the key of an encoder's
     endpoint when the run's encoder is one, and that of a teacher's (`RAGD_TEACHER_KEY`) when an option is an address.
+    Where `inherited` tells the addresses that the keys are for, they are for no other.
     """
     kept = {name: value for name, value in inherited.items() if not name.startswith("RAGD_")}
     key, teacher_key = inherited.get("RAGD_EMBED__API_KEY", ""), inherited.get("RAGD_TEACHER_KEY", "")
-    has_address = any("://" in str(value) for value in request.settings.values())
+    addresses = {text for value in request.settings.values() if "://" in (text := str(value))}
+    teacher = inherited.get("RAGD_LEARN__TEACHER", "")
+    has_address = bool(addresses) and (not teacher or addresses == {teacher})
+    url = request.encoder.url.rstrip("/")
+    is_ours = request.encoder.kind == "openai" and inherited.get("RAGD_EMBED__URL", url).rstrip("/") == url
     given = {
         "OPENBLAS_NUM_THREADS": "1",  # it starts its threads when it is imported, and confining must come before
         "PYTHONHASHSEED": str(request.seed % 2**32),
@@ -55,7 +60,7 @@ def environment(request: RunRequest, places: RunPlaces, inherited: Mapping[str, 
         "CUBLAS_WORKSPACE_CONFIG": ":4096:8",
         "TRANSFORMERS_OFFLINE": "1",
         "HF_DATASETS_OFFLINE": "1",
-        **({"RAGD_EMBED__API_KEY": key} if key and request.encoder.kind == "openai" else {}),
+        **({"RAGD_EMBED__API_KEY": key} if key and is_ours else {}),
         **({"RAGD_TEACHER_KEY": teacher_key} if teacher_key and has_address else {}),
         **({} if request.resources.device == "cuda" else {"CUDA_VISIBLE_DEVICES": ""}),
     }

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Final
 
 from ragd.config.events import get_log
-from ragd.domain.errors import BadRequest
+from ragd.domain.errors import BadRequest, ModelUnavailable
+from ragd.domain.index import EncoderSpec
 from ragd.domain.training import PluginSource
 from ragd.embed.encoder import open_encoder
 from ragd.jobs.away import Away
@@ -42,6 +43,7 @@ def worker_main(
     readers: Sequence[PluginSource] | None = None,
     roots: Collection[bytes] = (),
     api_key: str = "",
+    endpoint: str = "",
     burst: bool = False,
 ) -> int:
     """Works for the daemon that uses this Redis until SIGTERM; the main of a worker process.
@@ -49,8 +51,9 @@ def worker_main(
     `kind` is `extract`, `embed` or `train`, `models` the folder of the encoder's artefacts in this machine's state
     folder, `plugins` its folder of trusted plugin files, `readers` the plugins whose readers are used (by default
     all that are bundled or installed), `roots` the only folders that files are read from (by default any),
-    `api_key` the endpoint's key (by default from the environment). When the daemon publishes other settings (another
-    live model), the worker goes on with those; no answer ever mixes two models. Returns the exit status 0.
+    `api_key` the key (by default from the environment) of the endpoint at `endpoint` and of no other. When the daemon
+    publishes other settings (another live model), the worker goes on with those; no answer ever mixes two models.
+    Returns the exit status 0.
     Raises BrokerUnavailable, BrokerTooOld, ModelUnavailable, ModelMismatch or PayloadInvalid.
     """
     if kind not in ("extract", "embed", "train"):
@@ -59,7 +62,7 @@ def worker_main(
     broker = Broker(redis_url)
     broker.check()
     queues = Queues(broker)
-    encoders = Encoders(lambda spec: open_encoder(spec, models, api_key=api_key))
+    encoders = Encoders(lambda spec: open_encoder(spec, models, api_key=key_for(spec, api_key, endpoint)))
     if not burst:
         end_threads_too()
     ending = Ending.SETTINGS_CHANGED
@@ -78,6 +81,19 @@ def worker_main(
     encoders.close()
     broker.close()
     return 0
+
+
+def key_for(spec: EncoderSpec, api_key: str, endpoint: str) -> str:
+    """The key for what a specification names. Raises ModelUnavailable rather than tell it to another endpoint.
+
+    Specifications come from Redis: who can write there must not have the key sent to an address of theirs.
+    """
+    if api_key and spec.url and spec.url.rstrip("/") != endpoint.rstrip("/"):
+        raise ModelUnavailable(
+            f"the daemon's encoder is at {spec.url}, and this worker's key is for {endpoint or 'no endpoint'}",
+            hint=f"if that is the right one, give the worker its address too: RAGD_EMBED__URL={spec.url}",
+        )
+    return api_key if spec.url else ""
 
 
 def stand_back(nice: int) -> None:

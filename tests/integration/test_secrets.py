@@ -106,8 +106,6 @@ def test_nothing_in_redis_holds_a_key_of_somebody_else(place: Place) -> None:
 
 def test_a_secret_in_the_file_is_masked_and_its_rights_are_looked_at(place: Place, tmp_path: Path) -> None:
     file = tmp_path / "ragd.toml"
-    file.write_text(f'[embed]\napi_key = "{KEY}"\ntimeout_s = "{KEY}"\n')
-    file.chmod(0o644)
     before = dict(place.environment)
     try:
         place.environment = {name: value for name, value in before.items() if not name.startswith("RAGD_EMBED__API")}

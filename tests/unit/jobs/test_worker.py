@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from ragd.domain.errors import BadRequest, BrokerUnavailable, ModelMismatch
+from ragd.domain.errors import BadRequest, BrokerUnavailable, ModelMismatch, ModelUnavailable
 from ragd.domain.index import EmbeddingSpace, EncoderSpec
 from ragd.domain.work import ExtractBatch, ExtractItem, ReadLimits, SplitPolicy
 from ragd.jobs.broker import Broker
@@ -16,7 +16,7 @@ from ragd.jobs.hold import Hold
 from ragd.jobs.payload import decode
 from ragd.jobs.queue import Queues, TextAnswer
 from ragd.jobs.settings import WorkerModel, WorkerSettings, publish
-from ragd.jobs.worker import worker_main
+from ragd.jobs.worker import key_for, worker_main
 
 SETTINGS = WorkerSettings(
     ReadLimits(),
@@ -70,3 +70,14 @@ def test_a_model_that_is_not_the_daemons_is_refused_at_the_start(
     with pytest.raises(ModelMismatch, match="the daemon's minilm is another") as caught:
         worker_main("embed", server.url, models)
     assert "copy the daemon's model folder" in caught.value.hint
+
+
+def test_a_key_is_told_to_no_other_endpoint_than_its_own() -> None:
+    ours, theirs = EncoderSpec(kind="openai", url="http://h/v1"), EncoderSpec(kind="openai", url="http://evil/v1")
+    assert key_for(ours, "geheim", "http://h/v1/") == "geheim"
+    assert key_for(EncoderSpec(), "geheim", "http://h/v1") == ""
+    assert key_for(theirs, "", "") == ""
+    for endpoint in ("http://h/v1", ""):
+        with pytest.raises(ModelUnavailable, match="this worker's key is for") as caught:
+            key_for(theirs, "geheim", endpoint)
+        assert "geheim" not in f"{caught.value}{caught.value.hint}"
