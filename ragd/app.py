@@ -163,7 +163,7 @@ def build(
     )
     routes = Routes(recovered.route)
     journal = query_journal(config, store, reader, serving, clock)
-    prover = Prover(generations, reader.replay, tables.vectors, clock=clock)
+    prover = Prover(generations, reader.replay, store, clock=clock)
     prover.prove(Depth.DIGEST, should_repair=True)
     fresh = freshness(reader, lambda: prover.proven_at)
     answer = Answer(reader, routes, search_settings(config), fresh, on_answered=journal.note)

@@ -133,11 +133,6 @@ class Vectors:
             db.execute("DELETE FROM generations WHERE id = ?", (generation,))
             return gone, [generation]
 
-    def recount(self, generation: int) -> None:
-        """Counts the digest of a live generation anew, from its vectors."""
-        with self._store.transaction() as db:
-            digests.recount(db, generation)
-
     def behind(self, generation: int, serving: int) -> tuple[bool, bool]:
         """Whether a generation lacks chunks that the serving one has, and whether some of them are not fresh."""
         lacks = (

@@ -78,6 +78,7 @@ def _lines(answer: Mapping[str, Any], terminal: Terminal) -> list[str]:
             lines.append(f"  {len(ids):,} {meaning}: {shown}")
     if answer["miscounted"]:
         lines.append("  the rows are equal, and a digest that was kept of them was not")
+    lines += [f"  {fault}" for fault in answer["faults"]]
     if not answer["repaired"]:
         lines.append("  make them equal with `ragd verify --repair`")
     return lines

@@ -86,7 +86,8 @@ class Depth(StrEnum):
 class VerifyReport:
     """Catalog against index: how many chunks each holds, and the ids that only one side holds, or holds differently.
 
-    `is_miscounted` says that the rows are equal and a digest that was kept of them is not.
+    `is_miscounted` says that the rows are equal and a digest that was kept of them is not. `faults` are what the
+    catalog itself counted wrong, a sentence each; only a full proof looks.
     """
 
     catalog_chunks: int
@@ -96,8 +97,9 @@ class VerifyReport:
     differing: tuple[int, ...]
     is_miscounted: bool
     seconds: float
+    faults: tuple[str, ...] = ()
 
     @property
     def is_clean(self) -> bool:
-        """True when both sides hold exactly the same chunks with the same vectors."""
-        return not (self.missing or self.ghosts or self.differing or self.is_miscounted)
+        """True when both sides hold exactly the same chunks with the same vectors, and everything is counted right."""
+        return not (self.missing or self.ghosts or self.differing or self.is_miscounted or self.faults)

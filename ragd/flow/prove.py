@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
-from ragd.catalog.vectors import Vectors
+from ragd.catalog.audit import audit, put_right
+from ragd.catalog.digests import recount
+from ragd.catalog.store import Store
 from ragd.config.events import get_log
 from ragd.domain.index import Depth, VerifyReport
 from ragd.domain.ports import VectorSource
@@ -36,6 +38,8 @@ class Proof:
 class Prover:
     """Compares and repairs in the main thread, the only one in which nothing changes meanwhile.
 
+    A full proof audits the catalog's own books as well: from documents to contents, chunks, words and vectors.
+
     `last` may be read from any thread. Repairs take stored vectors: nothing is embedded.
     """
 
@@ -43,13 +47,13 @@ class Prover:
         self,
         generations: Generations,
         source: VectorSource,
-        vectors: Vectors,
+        store: Store,
         *,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._generations = generations
         self._source = source
-        self._vectors = vectors
+        self._store = store
         self._clock = clock
         self.last: Proof | None = None
         self._builds: dict[int, int] = {}
@@ -69,12 +73,17 @@ class Prover:
 
     def prove(self, depth: Depth, *, should_repair: bool) -> tuple[VerifyReport, bool]:
         """What was found in all live generations together, and whether it was repaired."""
+        books = audit(self._store.connection) if depth is Depth.FULL else None
+        if books is not None and books.faults and should_repair:
+            put_right(self._store, books, self._clock)
         found = [(live, verify(live.index, self._source, live.id, depth=depth)) for live in self._generations.all]
         report = merged([each for _, each in found])
+        if books is not None:
+            report = replace(report, faults=books.faults)
         is_repaired = False
         if not report.is_clean:
             counted = {name: len(getattr(report, name)) for name in ("missing", "ghosts", "differing")}
-            _LOG.error("index_differs", **counted, miscounted=report.is_miscounted)
+            _LOG.error("index_differs", **counted, miscounted=report.is_miscounted, faults="; ".join(report.faults))
             is_repaired = should_repair and self._repair(found)
         if depth is not Depth.DIGEST:
             self._builds = self._counted_builds()
@@ -91,7 +100,8 @@ class Prover:
             repair(live.index, self._source, live.id, report)
             if live.index.digest != self._source.digest(live.id):
                 # The rows were read from the catalog just now, so it is the catalog's own count that is wrong.
-                self._vectors.recount(live.id)
+                with self._store.transaction() as db:
+                    recount(db, live.id)
             is_mended = is_mended and live.index.digest == self._source.digest(live.id)
         _LOG.warning("index_repaired", equal=is_mended)
         return is_mended
@@ -120,6 +130,7 @@ def report_json(report: VerifyReport, *, repaired: bool) -> Mapping[str, Any]:
         "ghosts": list(report.ghosts),
         "differing": list(report.differing),
         "miscounted": report.is_miscounted,
+        "faults": list(report.faults),
         "repaired": repaired,
         "seconds": report.seconds,
     }

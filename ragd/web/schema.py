@@ -287,5 +287,6 @@ class VerifyAnswer(Told):
     ghosts: list[int]
     differing: list[int]
     miscounted: bool = Field(description="The rows are equal, and a digest that was kept of them is not.")
+    faults: list[str] = Field(description="What the catalog itself counted wrong; only `full` looks.")
     repaired: bool
     seconds: float

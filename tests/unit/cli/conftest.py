@@ -132,7 +132,7 @@ class Backend:
 
     def verify(self, repair: bool, full: bool) -> dict[str, Any]:
         answer = {"clean": True, "catalog_chunks": 10, "index_chunks": 10, "missing": [], "ghosts": []}
-        answer |= {"differing": [], "miscounted": False, "repaired": False, "seconds": 0.02}
+        answer |= {"differing": [], "miscounted": False, "faults": [], "repaired": False, "seconds": 0.02}
         return self._told("verify", (repair, full), answer)
 
     def latest_receipt(self) -> int | None:

@@ -218,6 +218,7 @@ class Shelf:
             "catalog_chunks": 1,
             "index_chunks": 1,
             "miscounted": False,
+            "faults": [],
             "missing": [],
             "ghosts": [],
             "differing": [],
