@@ -17,6 +17,7 @@ import psutil
 
 from bench.daemon import Running, launch
 from bench.fault import Outcome
+from ragd.cli.client import Client
 from ragd.domain.errors import RagdError
 from ragd.domain.index import EncoderSpec
 from ragd.embed.encoder import open_encoder
@@ -145,6 +146,10 @@ class Site:
             self._daemon = launch(
                 [self.folder], self.state, *options, environment=self.environment, errors=log, prefix=self._prefix
             )
+
+    def adopt(self, process: subprocess.Popen[bytes]) -> None:
+        """Takes a process that was started elsewhere for the daemon."""
+        self._daemon = Running(process, Client(self.state / "ragd.sock"))
 
     def stop(self) -> int:
         """Ends the daemon in order; its exit status."""

@@ -19,10 +19,10 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from bench import fault_world
+from bench import fault_state, fault_world
 from bench.fault import Outcome, Scenario, Skipped
 
-SCENARIOS: tuple[Scenario, ...] = (*fault_world.SCENARIOS,)
+SCENARIOS: tuple[Scenario, ...] = (*fault_world.SCENARIOS, *fault_state.SCENARIOS)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

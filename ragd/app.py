@@ -13,7 +13,7 @@ from ragd.catalog.reader import CatalogReader
 from ragd.catalog.store import Store
 from ragd.config.places import Places
 from ragd.config.schema import Config
-from ragd.domain.errors import DiskFull, NotFound
+from ragd.domain.errors import NotFound, RagdError
 from ragd.domain.index import Depth, EmbeddingSpace, EncoderSpec, IndexPolicy
 from ragd.domain.ports import Encoder
 from ragd.domain.work import Outbox, ReadLimits, SplitPolicy
@@ -91,7 +91,7 @@ class App:
 
     def close(self) -> None:
         """Keeps the last queries, then closes the indexes, the encoders and the catalog, in this order."""
-        with suppress(DiskFull):
+        with suppress(RagdError):
             self.journal.flush(at_once=True)
         for live in self.generations.all:
             live.index.close()

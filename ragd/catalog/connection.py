@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Self
+from urllib.parse import quote
 
 from ragd.domain.errors import DiskFull, RagdError, StateBusy, StateCorrupt, StateUnwritable
 
@@ -69,11 +70,17 @@ class _Cursor(sqlite3.Cursor):
             yield from iter(super().__next__, None)  # a row is never None
 
 
-def connect(path: Path, *, cached_statements: int = 128, wait_s: float = 10.0) -> Connection:
-    """A connection in autocommit mode, for any thread; created when it is missing. Raises as its statements do."""
+def connect(
+    path: Path, *, cached_statements: int = 128, wait_s: float = 10.0, is_immutable: bool = False
+) -> Connection:
+    """A connection in autocommit mode, for any thread; created when it is missing. Raises as its statements do.
+
+    `is_immutable` is for a file system that nobody can write: then nothing is made beside the catalog.
+    """
     with translated(path):
         made = sqlite3.connect(
-            path,
+            f"file:{quote(bytes(path))}?immutable=1" if is_immutable else path,
+            uri=is_immutable,
             timeout=wait_s,
             isolation_level=None,
             check_same_thread=False,

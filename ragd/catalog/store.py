@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 from ragd.catalog.connection import Connection, connect, damaged
 from ragd.catalog.migrate import migrate, require_current
+from ragd.disk.atomic import sync_folder
+from ragd.disk.faults import reach
 from ragd.disk.mark import require_whole
 from ragd.domain.errors import StateGone
 
@@ -24,6 +27,8 @@ class Store:
     def __init__(self, state: Path) -> None:
         self.path = state / CATALOG
         require_whole(state)
+        if not self.path.exists():
+            _create(self.path)
         _refuse_emptied(self.path)
         self.connection = connect(self.path, cached_statements=512)
         # Takes effect in a new catalog only: its free pages can be given back to the disk, a few at a time.
@@ -45,7 +50,9 @@ class Store:
         self.connection.execute("BEGIN IMMEDIATE")
         try:
             yield self.connection
+            reach("catalog.before_commit")
             self.connection.execute("COMMIT")
+            reach("catalog.after_commit")
         except BaseException:
             self._roll_back()
             raise
@@ -84,7 +91,9 @@ def open_readonly(state: Path) -> Connection:
         raise FileNotFoundError(path)
     _refuse_emptied(path)
     # A read-only connection still needs the shared memory file beside the log, hence query_only, not mode=ro.
-    connection = connect(path, cached_statements=256)
+    log = path.with_name(f"{path.name}-wal")
+    is_immutable = not os.access(state, os.W_OK) and not (log.exists() and log.stat().st_size)
+    connection = connect(path, cached_statements=256, is_immutable=is_immutable)
     require_current(connection)
     connection.execute("PRAGMA query_only = ON")
     connection.execute("PRAGMA cache_size = -4096")
@@ -92,10 +101,18 @@ def open_readonly(state: Path) -> Connection:
     return connection
 
 
-def _refuse_emptied(path: Path) -> None:
-    """SQLite would take a catalog of no bytes for a new one, and forget without a word all that was in it.
+def _create(path: Path) -> None:
+    """A new catalog gets its name when it has its tables: one of no bytes was something else before."""
+    arriving = path.with_name(f".{path.name}.tmp")
+    arriving.unlink(missing_ok=True)
+    with closing(connect(arriving)) as connection:
+        migrate(connection)
+        connection.execute("PRAGMA journal_mode = WAL")
+    os.replace(arriving, path)
+    sync_folder(path.parent)
 
-    A start that was killed in its first moment leaves one too; then there is no generation yet.
-    """
-    if path.exists() and not path.stat().st_size and (path.parent / "generations").exists():
+
+def _refuse_emptied(path: Path) -> None:
+    """SQLite would take a catalog of no bytes for a new one, and forget without a word all that was in it."""
+    if not path.stat().st_size:
         raise damaged(path, "it is empty, and was not")

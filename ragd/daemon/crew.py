@@ -10,6 +10,7 @@ from collections.abc import Callable
 
 from ragd.config.events import get_log
 from ragd.daemon.broker_watch import BrokerWatch
+from ragd.daemon.ending import FATAL, Ending
 from ragd.daemon.heartbeat import Heartbeat
 from ragd.daemon.progress import Count, Progress
 from ragd.daemon.sdnotify import Notifier
@@ -35,6 +36,7 @@ class Crew:
         notifier: Notifier,
         heartbeat: Heartbeat,
         *,
+        ending: Ending,
         count: Callable[[], Count],
         progress: Progress | None,
         until_indexed: bool,
@@ -44,12 +46,13 @@ class Crew:
         self._tick = tick
         self._notifier = notifier
         self._heartbeat = heartbeat
+        self._ending = ending
         self._count = count
         self._progress = progress
         self._until_indexed = until_indexed
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="crew", daemon=True)
-        self._due = {"tick": 0.0, "claim": 0.0, "watchdog": 0.0, "show": 0.0}
+        self._due = {"place": 0.0, "tick": 0.0, "claim": 0.0, "watchdog": 0.0, "show": 0.0}
         self._was_done = False
         self._is_indexed = False
 
@@ -65,12 +68,15 @@ class Crew:
     def _run(self) -> None:
         try:
             while not self._stopping.is_set():
-                self._round()
+                with self._ending.watch():
+                    self._round()
                 self._stopping.wait(_ROUND_S)
         finally:
             self._supervisor.stop(budget_s=_STOP_BUDGET_S)
 
     def _round(self) -> None:
+        if self._is_due("place", _TICK_S):
+            self._ending.check()
         try:
             self._supervisor.step()
             if self._is_due("claim", _CLAIM_S):
@@ -80,6 +86,8 @@ class Crew:
         except BrokerUnavailable as error:
             _LOG.debug("round_waits", reason=error)
             self._heartbeat.excuse()  # ticks reach the main thread through Redis: one that is away tells nothing of it
+        except FATAL:
+            raise
         except Exception:  # noqa: BLE001
             # An edge: a bug in one round must not leave the children without their keeper.
             _LOG.exception("round_broke")

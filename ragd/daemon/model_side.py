@@ -13,12 +13,13 @@ from ragd.catalog.runs import Runs
 from ragd.catalog.spend import Spend
 from ragd.config.events import get_log
 from ragd.daemon.chores import Chores
+from ragd.daemon.ending import FATAL
 from ragd.daemon.errands import Errands
 from ragd.daemon.learning import DaemonLearning
 from ragd.daemon.policies import PolicyAnswers
 from ragd.domain.clock import is_due
 from ragd.domain.deciding import Cost
-from ragd.domain.errors import DiskFull
+from ragd.domain.errors import DiskFull, StateBusy, StateUnwritable
 from ragd.domain.index import EmbeddingSpace
 from ragd.domain.training import PluginSource
 from ragd.embed.encoder import space_of, stored_spec
@@ -130,14 +131,16 @@ class ModelSide:
             self.availability.start()
 
     def step(self) -> None:
-        """A turn, in the main thread. A full disk puts it off; everything is still there for the next one."""
+        """A turn, in the main thread. A full or locked disk puts it off; all is still there for the next one."""
         try:
             self._look()
             self._app.journal.flush()
             self.improve.step()
             self._retain()
-        except DiskFull as error:
+        except (DiskFull, StateBusy, StateUnwritable) as error:
             _LOG.warning("model_side_waits", reason=error)
+        except FATAL:
+            raise
         except Exception as error:  # noqa: BLE001 - an edge: a bug in training must not hold up what is indexed
             self._broken = (self._clock(), f"training does not get on: {type(error).__name__}: {error}")
             _LOG.exception("model_side_broke")

@@ -8,6 +8,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TextIO
 
+from ragd.catalog.overview import Overview
+
 _LINES_EVERY_S = 5.0
 _RATE_WINDOW_S = 20.0
 _RATE_AFTER_S = 1.0
@@ -28,6 +30,14 @@ class Count:
     def is_done(self) -> bool:
         """True when everything that was seen is searchable by words and by meaning."""
         return not (self.waiting or self.lacking or self.is_scanning)
+
+
+def counted(overview: Overview, is_scanning: bool) -> Count:
+    """The count of a catalog as it is now."""
+    files, waiting, failed = overview.file_counts()
+    chunks = overview.chunk_counts()
+    lacking = chunks["total"] - chunks["with_vectors"]
+    return Count(files, waiting, failed, chunks["total"], lacking, is_scanning)
 
 
 def line(count: Count, chunks_per_s: float) -> str:

@@ -21,13 +21,14 @@ from ragd.daemon.backend import DaemonBackend
 from ragd.daemon.broker_watch import BrokerWatch
 from ragd.daemon.crew import Crew
 from ragd.daemon.door import http_server
+from ragd.daemon.ending import FATAL, Ending
 from ragd.daemon.errands import Errands
 from ragd.daemon.handlers import IndexJobs
 from ragd.daemon.health import Health, platform_lacks
 from ragd.daemon.heartbeat import Heartbeat
 from ragd.daemon.model_side import ModelSide
 from ragd.daemon.plans import Plans
-from ragd.daemon.progress import Count, Progress
+from ragd.daemon.progress import Count, Progress, counted
 from ragd.daemon.sdnotify import Notifier
 from ragd.daemon.sight import Sight
 from ragd.daemon.supervisor import Supervisor
@@ -68,17 +69,17 @@ def run(config: Config, *, until_indexed: bool = False, progress: bool = True) -
     level = "warning" if is_watched_by_a_person and config.log.level == "info" else config.log.level
     form = log_to_stderr(level, config.log.format)
     with ExitStack() as stack:
-        stack.enter_context(StateLock(config.state))
+        lock = stack.enter_context(StateLock(config.state))
         # Words for a person stand between lines of logfmt; to programs that read lines the log tells the same.
         says = is_watched_by_a_person or (progress and form == "logfmt")
-        daemon = Daemon(config, stack, level, says=says)
+        daemon = Daemon(config, stack, lock, level, says=says)
         return daemon.serve(until_indexed=until_indexed)
 
 
 class Daemon:
     """The parts of one running daemon; `stack` takes what must be undone, last made first."""
 
-    def __init__(self, config: Config, stack: ExitStack, log_level: str, *, says: bool) -> None:
+    def __init__(self, config: Config, stack: ExitStack, lock: StateLock, log_level: str, *, says: bool) -> None:
         self.config = config
         self._says = says
         self._is_stopping = threading.Event()
@@ -101,6 +102,7 @@ class Daemon:
         self._say("opening the index ...")
         self.app = construct.build(config, model, self.queues, recheck=self._recheck, progress=self._opening)
         stack.callback(self.app.close)
+        self.ending = Ending((lock.check_place, self.app.tables.store.check_place))
         self.app.promotions.announce = self._announce
         self.watcher = watcher_of(config, self.app, self._emit)
         self.errands = Errands(self._queue_tick, self.heartbeat.beat)
@@ -168,13 +170,14 @@ class Daemon:
             self._queue_tick,
             self._notifier,
             self.heartbeat,
-            count=self._count,
+            ending=self.ending,
+            count=lambda: counted(self.app.reader.overview, self.health.is_scanning()),
             progress=progress,
             until_indexed=until_indexed,
         )
         watching = threading.Thread(target=self._watch, name="watch", daemon=True)
         with ExitStack() as stack:
-            stack.callback(self.upkeep.finish)
+            stack.callback(self.ending.unless_given_up, self.upkeep.finish)
             self.model_side.start()
             server.start()
             stack.callback(server.stop)
@@ -190,15 +193,22 @@ class Daemon:
             self._notifier.ready(f"indexing {len(self.app.roots)} folders")
             self.sight.began()
             handlers = self.heartbeat.through(index_handlers(self.jobs))
-            run_worker("index", self.broker, handlers, WorkerOptions(failed=self._given_up))
+            run_worker(
+                "index",
+                self.broker,
+                handlers,
+                WorkerOptions(failed=self._given_up, fatal=FATAL, on_fatal=self.ending.give_up),
+            )
             self.sight.ended()
             self._say("stopping ...")
         _LOG.info("stopped")
+        self.ending.raise_reason()
         return 1 if self._is_broken else 0
 
     def _watch(self) -> None:
         try:
-            self.watcher.run()
+            with self.ending.watch():
+                self.watcher.run()
         except Exception:  # noqa: BLE001
             # An edge: an index that no longer follows its folders must not look alive: end, and be started anew.
             self._is_broken = True
@@ -267,19 +277,6 @@ class Daemon:
 
     def _embed_workers(self) -> int:
         return sum(worker.queue == "embed" for worker in workers(self.broker))
-
-    def _count(self) -> Count:
-        overview = self.app.reader.overview
-        files, waiting, failed = overview.file_counts()
-        chunks = overview.chunk_counts()
-        return Count(
-            files=files,
-            waiting=waiting,
-            failed=failed,
-            chunks=chunks["total"],
-            lacking=chunks["total"] - chunks["with_vectors"],
-            is_scanning=self.health.is_scanning(),
-        )
 
     def _ready_line(self, count: Count) -> str:
         failed = f", {count.failed:,} could not be read (see: ragd failed)" if count.failed else ""

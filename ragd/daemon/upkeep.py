@@ -10,15 +10,17 @@ from dataclasses import dataclass
 from ragd.app import App
 from ragd.config.events import get_log
 from ragd.daemon.retention import Retention
+from ragd.disk.leftovers import sweep
 from ragd.domain.clock import is_due
 from ragd.domain.errors import DiskFull, RagdError
 from ragd.domain.index import Depth
 from ragd.flow.generations import Live
-from ragd.index.snapshot import write_snapshot
+from ragd.index.snapshot import kept_sequences, write_snapshot
 
 _LOG = get_log("ragd.daemon")
 _LOST_EVERY_S = 5.0
 _FOUND_EVERY_S = 30.0
+_LEFT_S = 600.0
 
 
 @dataclass(slots=True)
@@ -47,6 +49,9 @@ class Upkeep:
         self._embed_workers = embed_workers
         self._clock = clock
         self._due = _Due(snapshot=clock(), found=clock(), proven=clock())
+        swept = sweep(app.config.state, older_than=clock() - _LEFT_S)
+        if swept:
+            _LOG.info("leftovers_removed", names=", ".join(swept[:20]), count=len(swept))
         self._old_roots = [r.id for r in app.tables.documents.roots() if r.id not in app.roots]
         self._snapshot: threading.Thread | None = None
         self._retention = Retention(app, may_drop=self._may_drop, dropped=self._forget, clock=clock)
@@ -106,7 +111,12 @@ class Upkeep:
         return bool(self._old_roots)
 
     def _changed(self) -> list[Live]:
-        return [live for live in self._app.generations.all if self._written.get(live.id) != _state_of(live)]
+        return [live for live in self._app.generations.all if not self._is_kept(live)]
+
+    def _is_kept(self, live: Live) -> bool:
+        """Whether a snapshot holds what the index holds now, and is still there: somebody may have removed it."""
+        is_written = self._written.get(live.id) == _state_of(live)
+        return is_written and bool(kept_sequences(self._app.places.generation(live.id)))
 
     def _write(self) -> None:
         for live in self._changed():

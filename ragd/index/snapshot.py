@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ragd.disk.atomic import no_room_named, sync_folder
+from ragd.disk.faults import reach
 from ragd.domain.errors import GenerationCorrupt, NotFound
 from ragd.domain.index import EmbeddingSpace, IndexPolicy
 from ragd.index.building import ServedIndex
@@ -58,7 +59,9 @@ def write_snapshot(
         unfinished = folder / f".{number:08d}"
         try:
             manifest = _fill(unfinished, space, generation)
+            reach("snapshot.before_rename")
             unfinished.rename(folder / f"{number:08d}")
+            reach("snapshot.after_rename")
         except BaseException:
             shutil.rmtree(unfinished, ignore_errors=True)
             raise
@@ -128,6 +131,7 @@ def _fill(folder: Path, space: EmbeddingSpace, generation: Generation) -> Manife
     path = folder / INDEX_NAME
     with generation.frozen() as (index, sequence):
         index.write(path)
+        reach("snapshot.index_written")
         kind, chunks = index.kind, len(index)
     _sync_file(path)
     manifest = Manifest(

@@ -22,7 +22,15 @@ from rq.serializers import JSONSerializer
 from rq.worker import SimpleWorker
 
 from ragd.config.events import get_log
-from ragd.domain.errors import BrokerUnavailable, DiskFull, EncoderFailed, JobRefused, RagdError
+from ragd.domain.errors import (
+    BrokerUnavailable,
+    DiskFull,
+    EncoderFailed,
+    JobRefused,
+    RagdError,
+    StateBusy,
+    StateUnwritable,
+)
 from ragd.jobs.broker import Broker
 from ragd.jobs.hold import WORKER_TTL_S, Handler, Hold, Task
 from ragd.jobs.lane import LanedQueue, NamedJob, open_queue
@@ -34,7 +42,7 @@ ATTEMPTS: Final = 3
 _WAIT_S: Final = 5.0
 _PAUSES_S: Final = (0.5, 30.0)  # between tries of work that cannot be done now: first, most
 _RECONNECTS_S: Final = (0.05, 2.0)  # between tries to reach Redis: first, most
-_NOT_NOW: Final = (EncoderFailed, DiskFull, BrokerUnavailable)
+_NOT_NOW: Final = (EncoderFailed, DiskFull, StateBusy, StateUnwritable, BrokerUnavailable)
 _LOG = get_log("ragd.jobs")
 
 
@@ -51,7 +59,8 @@ class WorkerOptions:
     """How to work: `name` is unique among workers (empty: made up).
 
     With a `revision`, the loop ends as soon as the published settings have another. `failed` is told of
-    a task that is given up, before it leaves the worker's hands. `burst` ends the loop when the queue is empty.
+    a task that is given up, before it leaves the worker's hands. An error of a kind in `fatal` goes to `on_fatal`,
+    which ends the loop; its job is kept. `burst` ends the loop when the queue is empty.
     `stopping` is set as soon as a signal asks for the end, so that a long job can hand back its rest. `is_disposable`
     says that the process is a worker's own: out of memory it ends at once, and whoever replaces it takes its job back.
     """
@@ -62,6 +71,8 @@ class WorkerOptions:
     burst: bool = False
     stopping: threading.Event = field(default_factory=threading.Event)
     is_disposable: bool = False
+    fatal: tuple[type[RagdError], ...] = ()
+    on_fatal: Callable[[RagdError], None] | None = None
 
 
 def run_worker(
@@ -70,9 +81,9 @@ def run_worker(
     """Runs the jobs of one queue until SIGTERM or SIGINT, one at a time, in the calling (main) thread.
 
     The first signal lets the job at work finish, a second one a second later aborts it. Handlers may raise:
-    EncoderFailed, DiskFull or BrokerUnavailable keep the job for later; another RagdError ends it at
-    once; anything else is a bug, logged with its traceback and tried three times. When Redis is away
-    the loop waits for it and says so once.
+    EncoderFailed, DiskFull, StateBusy, StateUnwritable or BrokerUnavailable keep the job for later; another
+    RagdError ends it at once; anything else is a bug, logged with its traceback and tried three times. When Redis is
+    away the loop waits for it and says so once.
     """
     options = options or WorkerOptions()
     is_main = threading.current_thread() is threading.main_thread()
@@ -190,6 +201,10 @@ class QueueWorker(SimpleWorker):  # type: ignore[misc] # rq's classes are untype
             rest = handler(task)
         except _NOT_NOW as error:
             return self._put_off(task, error)
+        except self._options.fatal as error:
+            if self._options.on_fatal is not None:
+                self._options.on_fatal(error)
+            return lambda: self._hold.give_back(task.job_id, counts=False)
         except RagdError as error:
             _LOG.error("job_failed", task=task.name[:100], batch=task.batch_id, reason=error)
             return self._give_up(task, error)
