@@ -103,7 +103,7 @@ class DaemonBackend:
             "version": __version__,
             "pid": os.getpid(),
             "uptime_s": time.monotonic() - self._started,
-            **self._sight.facts(),
+            **self._sight.facts(is_redis_up=bool(facts["redis"].get("version"))),
         }
 
     def documents(self, **conditions: Any) -> dict[str, Any]:

@@ -90,8 +90,11 @@ class Sight:
         """What it means that the status cannot be had."""
         return readiness(self._phase, complaints=(), is_stuck=not self.is_alive, unreadable=why)
 
-    def facts(self) -> dict[str, Any]:
-        """What the status tells besides: rates, ages, spending, and what the machine says."""
+    def facts(self, *, is_redis_up: bool) -> dict[str, Any]:
+        """What the status tells besides: rates, ages, spending, and what the machine says.
+
+        A Redis that was not reached just now is not waited for once more.
+        """
         now, spend = self._clock(), self._app.reader.learning.spend
         since = self._app.reader.overview.waiting_since()
         state = self._app.config.state
@@ -101,7 +104,7 @@ class Sight:
             "started_at": self._started_at,
             "loop_s": self._heartbeat.silent_s,
             "oldest_change_s": 0.0 if since is None else max(0.0, now - since),
-            "queue_ages_s": self._queue_ages(),
+            "queue_ages_s": self._queue_ages() if is_redis_up else {},
             "workers_wanted": dict(self._wanted),
             "deaths": self._deaths(),
             "spend": {
