@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 from ragd.catalog.journal import Journal
 from ragd.catalog.reader import CatalogReader
 from ragd.catalog.store import Store
+from ragd.config.live import LiveConfig
 from ragd.config.places import Places
 from ragd.config.schema import Config
 from ragd.domain.errors import NotFound, RagdError
@@ -29,6 +29,7 @@ from ragd.flow.prove import Prover
 from ragd.flow.recover import recover, restorer
 from ragd.flow.refit import Refit
 from ragd.flow.reuse import Reuse
+from ragd.flow.roots import Roots, known
 from ragd.flow.route import Route, Routes
 from ragd.flow.shelf import Shelf
 from ragd.flow.tables import Tables
@@ -58,13 +59,13 @@ class Model:
 class App:
     """Everything that changes and serves one state folder; the daemon owns exactly one."""
 
-    config: Config
+    live: LiveConfig
     places: Places
     tables: Tables
     reader: CatalogReader
     model: Model
     generations: Generations
-    roots: Mapping[int, bytes]
+    roots: Roots
     dispatch: Dispatch
     ingest: Ingest
     routes: Routes
@@ -73,6 +74,11 @@ class App:
     shelf: Shelf
     promotions: Promotions
     prover: Prover
+
+    @property
+    def config(self) -> Config:
+        """The configuration that holds now."""
+        return self.live.now
 
     @property
     def generation_id(self) -> int:
@@ -88,6 +94,15 @@ class App:
     def restored(self) -> str:
         """How the serving index came to be."""
         return self.generations.serving.origin
+
+    def adopt(self, config: Config) -> None:
+        """Lets another configuration hold, and every part go by it. Main thread."""
+        self.live.replace(config)
+        self.answer.settings = search_settings(config)
+        learn, retain = config.learn, config.retain
+        self.journal.keep(is_kept=learn.journal, days=learn.journal_days, most=retain.queries)
+        self.tables.documents.reread(self.model.reader, str(read_limits(config)))
+        self.roots.replace(known(self.tables.documents, config))
 
     def close(self) -> None:
         """Keeps the last queries, then closes the indexes, the encoders and the catalog, in this order."""
@@ -142,7 +157,7 @@ def build(
     keep_previous_s = config.learn.keep_previous_s
     recovered = recover(tables, shelf, index_of, now=clock(), keep_previous_s=keep_previous_s)
     generations, serving = recovered.generations, recovered.generations.serving
-    roots = {root.id: root.path for root in tables.documents.set_roots(configured_roots(config))}
+    roots = Roots(known(tables.documents, config))
     dispatch = Dispatch(
         tables.documents,
         tables.vectors,
@@ -183,7 +198,7 @@ def build(
         clock=clock,
     )
     ways = (dispatch, ingest, routes, answer, journal, shelf, promotions, prover)
-    return App(config, places, tables, reader, model, generations, roots, *ways)
+    return App(LiveConfig(config), places, tables, reader, model, generations, roots, *ways)
 
 
 def query_journal(
@@ -208,11 +223,6 @@ def encoder_opener(config: Config) -> Callable[[EncoderSpec], Encoder]:
     """Opens the encoder of a specification, with this state folder's artefacts and the configured key."""
     key = config.embed.api_key.get_secret_value()
     return lambda spec: open_encoder(spec, Places(config.state).models, api_key=key)
-
-
-def configured_roots(config: Config) -> list[tuple[str, bytes]]:
-    """(collection, absolute path) of every configured folder."""
-    return [(c.name, bytes(Path(folder).absolute())) for c in config.collections for folder in c.folders]
 
 
 def freshness(reader: CatalogReader, proven_at: Callable[[], float | None]) -> Callable[[], Freshness]:

@@ -77,6 +77,10 @@ class Client:
         """Lets go of deletions that are held in a folder or in any, unless they are more than `most`."""
         return self._post("confirm-delete", {"folder": folder, "most": most})
 
+    def reload(self) -> Answer:
+        """Has the daemon read its configuration again."""
+        return self._post("reload", {})
+
     def verify(self, *, repair: bool = False, full: bool = False) -> Answer:
         """Compares index and catalog, every row with `full`, and with `repair` makes them equal."""
         return self._post("verify", {"repair": repair, "full": full}, timeout_s=VERIFY_TIMEOUT_S)

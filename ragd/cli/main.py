@@ -19,6 +19,7 @@ from ragd.cli.failed import failed
 from ragd.cli.feedback import feedback
 from ragd.cli.options import ConfigFile, StateFolder
 from ragd.cli.receipts import receipts
+from ragd.cli.reload import reload
 from ragd.cli.rescan import rescan
 from ragd.cli.retry import retry
 from ragd.cli.run import run
@@ -43,6 +44,7 @@ COMMANDS = (
     failed,
     retry,
     rescan,
+    reload,
     confirm_delete,
     verify,
     doctor,

@@ -14,6 +14,7 @@ from ragd.cli.client import leaves
 from ragd.cli.main import build
 from ragd.cli.markdown import table
 from ragd.config.keys import Key, collection_keys, keys, sections, trainer_keys
+from ragd.config.live import is_live
 from ragd.config.origin import shown
 from ragd.domain.errors import RagdError
 
@@ -28,7 +29,11 @@ A value is taken from the last of these that gives one: the default, `ragd.toml`
 
 The file is the first of: `--config FILE`, `$RAGD_CONFIG`, `./ragd.toml`, `$XDG_CONFIG_HOME/ragd/ragd.toml`
 (`~/.config/ragd/ragd.toml`), `/etc/ragd/ragd.toml`. Relative paths in it are relative to the file; in variables and
-flags they are relative to the current folder."""
+flags they are relative to the current folder.
+
+`ragd reload`, `systemctl reload ragd` and SIGHUP have a running daemon read all of it again. What says *restart* below
+keeps its value until the daemon starts anew, and the command names it. Other changes hold at once; workers take another
+log level when they next start. A file with a mistake is refused, and the configuration before goes on."""
 _TRAINERS = """\
 One table for each trainer, by the name that `ragd plugins list` tells; a trainer without one goes by the defaults.
 What a trainer itself is told stands in `[trainers.NAME.options]`. `RAGD_TRAINERS` holds the same as a JSON object:
@@ -110,9 +115,11 @@ def _table_of_tables(inner: Sequence[Key], *, without_default: str) -> list[str]
 def _key_table(section: Sequence[Key]) -> list[str]:
     def row(key: Key) -> tuple[str, ...]:
         flag = f"`{key.flag}`" if key.flag else ""
-        return f"`{key.name}`", key.accepts, _default(key), f"`{key.variable}`", flag, key.description
+        reloads = "yes" if is_live(key) else "restart"
+        return f"`{key.name}`", key.accepts, _default(key), f"`{key.variable}`", flag, reloads, key.description
 
-    return table(("Key", "Accepts", "Default", "Variable", "Flag", "Meaning"), (row(key) for key in section))
+    names = ("Key", "Accepts", "Default", "Variable", "Flag", "Changes on reload", "Meaning")
+    return table(names, (row(key) for key in section))
 
 
 def _default(key: Key) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -57,12 +58,18 @@ def run(
         flags["collections"] = [{"name": DEFAULT_COLLECTION, "folders": _present(folders)}]
     if (quiet or verbose) and log_level is None:
         flags["log.level"] = "debug" if verbose else "warning"
-    loaded = configuration(ctx, config, state, flags)
-    _check(loaded.config)
+
+    def load() -> Config:
+        found = configuration(ctx, config, state, flags).config
+        _check(found)
+        return found
+
+    loaded = load()
 
     from ragd.daemon.run import run as run_daemon
 
-    raise typer.Exit(run_daemon(loaded.config, until_indexed=until_indexed, progress=not quiet))
+    is_watched = not (quiet or "NOTIFY_SOCKET" in os.environ)  # a service manager's log is no place for progress
+    raise typer.Exit(run_daemon(loaded, until_indexed=until_indexed, progress=is_watched, load_again=load))
 
 
 def _present(folders: list[Path]) -> list[Path]:

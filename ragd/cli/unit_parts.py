@@ -25,7 +25,7 @@ SERVICE_LIFE = """\
 [Service]
 Type=notify
 NotifyAccess=main
-ExecStart={program} run --quiet
+ExecStart={program} run
 # Says what is wrong and fails where the new configuration is refused; the old one goes on.
 ExecReload={program} reload
 # Fed while the committing thread gets on, and Redis and the workers live.

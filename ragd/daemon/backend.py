@@ -37,7 +37,8 @@ class DaemonBackend:
     """A web.backend.Backend over one App.
 
     `facts` gives the parts of the status that others know (queues, workers, watch, redis, progress) and
-    the reasons why the daemon is degraded; `is_planned` is true when every change heard of has its receipt.
+    the reasons why the daemon is degraded; `is_planned` is true when every change heard of has its receipt;
+    `reload` reads the configuration again, in the main thread.
     """
 
     def __init__(
@@ -50,6 +51,7 @@ class DaemonBackend:
         facts: Callable[[], dict[str, Any]],
         walks: Walks,
         is_planned: Callable[[], bool],
+        reload: Callable[[], dict[str, Any]],
     ) -> None:
         self._app = app
         self._errands = errands
@@ -59,6 +61,7 @@ class DaemonBackend:
         self._facts = facts
         self._walks = walks
         self._is_planned = is_planned
+        self._reload = reload
         self._started = time.monotonic()
 
     def search(self, query: Query) -> dict[str, object]:
@@ -150,6 +153,10 @@ class DaemonBackend:
             lambda: self._app.prover.prove(depth, should_repair=repair), timeout_s=300.0
         )
         return report_json(report, repaired=is_repaired)
+
+    def reload(self) -> dict[str, Any]:
+        """Reads the configuration again. Raises ConfigInvalid, and the one before goes on."""
+        return self._errands.ask(self._reload)
 
     def latest_receipt(self) -> int | None:
         """The newest receipt's id, once every change heard of so far has one: whoever saves and asks means that one."""

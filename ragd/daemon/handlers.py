@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 
 from ragd.config.events import get_log
 from ragd.daemon.plans import Plans
@@ -34,6 +34,7 @@ class IndexJobs:
         tick: Callable[[], None],
         training: Training,
         run_files: RunFiles,
+        roots: Container[int],
     ) -> None:
         self._ingest = ingest
         self._dispatch = dispatch
@@ -41,11 +42,13 @@ class IndexJobs:
         self._tick = tick
         self._training = training
         self._run_files = run_files
+        self._roots = roots
         self.encoder_problem = ""
 
     def plan(self, root_id: int, observations: Sequence[Observation]) -> None:
-        """Paths were seen below a root."""
-        self._ingest.observe(root_id, observations)
+        """Paths were seen below a root; one that is no longer configured is on its way out."""
+        if root_id in self._roots:
+            self._ingest.observe(root_id, observations)
         self._plans.done()
 
     def commit_text(self, batch_id: str, results: Sequence[ExtractResult], extracted_at: float) -> None:

@@ -11,8 +11,10 @@ from ragd.daemon.handlers import IndexJobs
 from ragd.daemon.heartbeat import Heartbeat
 from ragd.daemon.model_side import ModelSide
 from ragd.daemon.plans import Plans
+from ragd.daemon.reloading import Reloading
 from ragd.daemon.supervisor import Supervisor
 from ragd.daemon.upkeep import Upkeep
+from ragd.daemon.watching import Watching
 from ragd.domain.deciding import RunState
 from ragd.domain.documents import display_path
 from ragd.domain.errors import BrokerUnavailable
@@ -21,7 +23,6 @@ from ragd.jobs.queue import Queues
 from ragd.jobs.roll import workers
 from ragd.watch.progress import RootProgress
 from ragd.watch.roots import RootState
-from ragd.watch.watcher import Watcher
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +33,8 @@ class Health:
     broker: Broker
     broker_watch: BrokerWatch
     queues: Queues
-    watcher: Watcher
+    watcher: Watching
+    reloading: Reloading
     supervisor: Supervisor
     upkeep: Upkeep
     jobs: IndexJobs
@@ -48,6 +50,8 @@ class Health:
         reasons = [*self.missing, *self._root_reasons(roots), *self.upkeep.reasons, *self.model_side.reasons]
         if self.jobs.encoder_problem:
             reasons.append(f"nothing is embedded: {self.jobs.encoder_problem}")
+        if self.reloading.problem:
+            reasons.append(self.reloading.problem)
         if not self.heartbeat.is_beating:
             reasons.append(f"the committing thread has not moved for {self.heartbeat.silent_s:.0f} s (restart ragd)")
         redis, queues, crew = self._broker_facts(reasons)

@@ -72,7 +72,7 @@ class ModelSide:
             self._tables.runs,
             rows.runs,
             app.tables.models,
-            config.gate,
+            lambda: app.config.gate,
             runs_folder=self._runs_folder,
             models_folder=app.places.models,
             base=app.shelf.configured.fingerprint,
@@ -91,7 +91,7 @@ class ModelSide:
             ended=lambda run_id, state: self.improve.ended(run_id, state),
         )
         self.improve = Improve(
-            config,
+            app.live,
             self._tables,
             self._candidates(),
             requests,
@@ -112,10 +112,10 @@ class ModelSide:
             self._runs_folder,
             lambda: self.roster.facts,
             self._look,
-            lambda trainers: spending(rows, config.budget, trainers, clock()),
+            lambda trainers: spending(rows, app.config.budget, trainers, clock()),
             lambda query, chunk, good: app.journal.judge(query, chunk, is_good=good),
         )
-        self._purse = Purse(config, rows)
+        self._purse = Purse(app.live, rows)
         self._fill = (0.0, True)
         self._retained_at = 0.0
         self._broken = (-_SAID_S, "")
@@ -170,7 +170,7 @@ class ModelSide:
 
     def _candidates(self) -> Candidates:
         return Candidates(
-            self._app.config,
+            self._app.live,
             self.roster,
             self._app.reader.learning,
             corpus=self._corpus,
@@ -182,7 +182,7 @@ class ModelSide:
     def _requests(self) -> Requests:
         app = self._app
         return Requests(
-            app.config,
+            app.live,
             self.roster,
             app.generations,
             app.routes,

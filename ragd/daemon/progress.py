@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TextIO
 
 from ragd.catalog.overview import Overview
+from ragd.config.folders import default_state
+from ragd.config.schema import Config
+from ragd.domain.documents import display_path
 
 _LINES_EVERY_S = 5.0
 _RATE_WINDOW_S = 20.0
@@ -110,3 +115,19 @@ class Progress:
     def _say(self, text: str) -> None:
         self._out.write(text + "\n")
         self._out.flush()
+
+
+def ready_line(count: Count, roots: Iterable[bytes], state_folder: Path) -> str:
+    """What is said once everything is searchable."""
+    failed = f", {count.failed:,} could not be read (see: ragd failed)" if count.failed else ""
+    folders = ", ".join(display_path(path) for path in roots)
+    state = "" if state_folder == default_state(os.environ) else f" --state {state_folder}"
+    return (
+        f"all searchable: {count.files - count.failed:,} files, {count.chunks:,} chunks in {folders}{failed}. "
+        f'Search with: ragd{state} search "your words"'
+    )
+
+
+def log_level(config: Config, *, says: bool) -> str:
+    """The level of the log; a person who watches the progress is told what is wrong, not every step."""
+    return "warning" if says and sys.stderr.isatty() and config.log.level == "info" else config.log.level

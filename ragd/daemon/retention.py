@@ -10,6 +10,7 @@ from collections.abc import Callable
 from ragd.app import App
 from ragd.catalog.purge import Crowd, give_back, purge
 from ragd.config.events import get_log
+from ragd.config.schema import Retain
 from ragd.domain.clock import Jumps, is_due, steady
 from ragd.index.snapshot import kept_sequences
 
@@ -40,7 +41,6 @@ class Retention:
         steady: Callable[[], float] = steady,
     ) -> None:
         self._app = app
-        self._limits = app.config.retain
         self._may_drop, self._dropped = may_drop, dropped
         self._clock, self._steady = clock, steady
         self._jumps = Jumps(clock(), steady())
@@ -48,6 +48,10 @@ class Retention:
         self._jumped_at = -math.inf
         self._begun = 0.0
         self._left: list[Slice] = []
+
+    @property
+    def _limits(self) -> Retain:
+        return self._app.config.retain
 
     def step(self) -> None:
         """Slices of what is left of the turn, for some milliseconds. Raises DiskFull."""

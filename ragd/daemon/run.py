@@ -6,17 +6,16 @@ import hashlib
 import os
 import signal
 import sys
-import threading
 import time
-from collections.abc import Sequence
 from contextlib import ExitStack
 from functools import partial
 
 from ragd import app as construct
 from ragd.config.events import get_log
+from ragd.config.live import Change, Load
 from ragd.config.logs import log_to_stderr
 from ragd.config.places import Places
-from ragd.config.schema import Config, default_state
+from ragd.config.schema import Config
 from ragd.daemon.backend import DaemonBackend
 from ragd.daemon.broker_watch import BrokerWatch
 from ragd.daemon.crew import Crew
@@ -28,16 +27,15 @@ from ragd.daemon.health import Health, platform_lacks
 from ragd.daemon.heartbeat import Heartbeat
 from ragd.daemon.model_side import ModelSide
 from ragd.daemon.plans import Plans
-from ragd.daemon.progress import Count, Progress, counted
+from ragd.daemon.progress import Count, Progress, counted, log_level, ready_line
+from ragd.daemon.reloading import Reloading
 from ragd.daemon.sdnotify import Notifier
 from ragd.daemon.sight import Sight
 from ragd.daemon.supervisor import Supervisor
 from ragd.daemon.upkeep import Upkeep
-from ragd.daemon.watched import watcher_of
+from ragd.daemon.watching import Watching
 from ragd.daemon.workers import worker_command, worker_counts, worker_environment
 from ragd.disk.lock import StateLock
-from ragd.domain.changes import Observation
-from ragd.domain.documents import display_path
 from ragd.domain.errors import BrokerUnavailable
 from ragd.jobs.broker import Broker
 from ragd.jobs.embedded import EmbeddedRedis
@@ -53,36 +51,34 @@ from ragd.jobs.transfer import RunFiles
 from ragd.web.door import check_tokens, door_of
 
 _LOG = get_log("ragd.daemon")
-_PLANS_WAITING = 4
-_PLAN_WAIT_S = 0.005
 _HUNG_S, _LEAST_HUNG_S = 60.0, 6.0  # silence of the main thread, which is asked every two seconds
 
 
-def run(config: Config, *, until_indexed: bool = False, progress: bool = True) -> int:
+def run(config: Config, *, until_indexed: bool = False, progress: bool = True, load_again: Load | None = None) -> int:
     """Runs until SIGTERM or SIGINT, or until everything is searchable; returns the exit status.
 
+    `load_again` gives the configuration of a reload, which SIGHUP asks for, or a person.
     Call it from the main thread. Raises ConfigInvalid, StateLocked, StateNewer, StateCorrupt, BrokerUnavailable,
     ModelUnavailable, ModelMismatch, PathInvalid or DiskFull when it cannot start.
     """
     check_tokens(door_of(config.http), config.state, time.time())
-    is_watched_by_a_person = progress and sys.stderr.isatty()
-    level = "warning" if is_watched_by_a_person and config.log.level == "info" else config.log.level
-    form = log_to_stderr(level, config.log.format)
+    form = log_to_stderr(log_level(config, says=progress), config.log.format)
     with ExitStack() as stack:
         lock = stack.enter_context(StateLock(config.state))
         # Words for a person stand between lines of logfmt; to programs that read lines the log tells the same.
-        says = is_watched_by_a_person or (progress and form == "logfmt")
-        daemon = Daemon(config, stack, lock, level, says=says)
+        says = progress and (form == "logfmt" or sys.stderr.isatty())
+        daemon = Daemon(config, stack, lock, load_again, says=says)
         return daemon.serve(until_indexed=until_indexed)
 
 
 class Daemon:
     """The parts of one running daemon; `stack` takes what must be undone, last made first."""
 
-    def __init__(self, config: Config, stack: ExitStack, lock: StateLock, log_level: str, *, says: bool) -> None:
+    def __init__(
+        self, config: Config, stack: ExitStack, lock: StateLock, load_again: Load | None, *, says: bool
+    ) -> None:
         self.config = config
         self._says = says
-        self._is_stopping = threading.Event()
         self._is_broken = False
         self._notifier = Notifier()
         self.heartbeat = Heartbeat(max(self._notifier.watchdog_s or _HUNG_S, _LEAST_HUNG_S))
@@ -100,15 +96,21 @@ class Daemon:
         self._say(f"opening the model{' (preparing it takes half a minute, once)' if is_new else ''} ...")
         model = construct.open_model(config)
         self._say("opening the index ...")
-        self.app = construct.build(config, model, self.queues, recheck=self._recheck, progress=self._opening)
+        self.app = construct.build(
+            config,
+            model,
+            self.queues,
+            recheck=self._recheck,
+            progress=self._opening,
+        )
         stack.callback(self.app.close)
         self.ending = Ending((lock.check_place, self.app.tables.store.check_place))
         self.app.promotions.announce = self._announce
-        self.watcher = watcher_of(config, self.app, self._emit)
+        self.plans = Plans()
+        self.watching = Watching(self.app, self.plans, self.queues, self.ending, self._broken)
         self.errands = Errands(self._queue_tick, self.heartbeat.beat)
         self.upkeep = Upkeep(self.app, is_alive=self.queues.is_alive, embed_workers=self._embed_workers)
-        self.plans = Plans()
-        environment = worker_environment(config, self.broker.url, log_level)
+        environment = self._environment()
         self.model_side = ModelSide(self.app, self.queues, self.errands, environment)
         stack.callback(self.model_side.close)
         self.jobs = IndexJobs(
@@ -118,6 +120,7 @@ class Daemon:
             self._tick,
             self.model_side.training,
             RunFiles(self.broker),
+            self.app.roots,
         )
         self.supervisor = Supervisor(
             worker_counts(config),
@@ -130,17 +133,19 @@ class Daemon:
             self.broker,
             self._state_id,
             self._worker_settings,
-            self.watcher.rescan,
+            self.watching.rescan,
             end_server=partial(self._redis.stop, timeout_s=0.5) if self._redis is not None else None,
         )
         self.sight = Sight(self.app, self.broker, self.supervisor, self.heartbeat, worker_counts(config))
         self.app.ingest.on_landed = self.sight.meters.landed
+        self.reloading = Reloading(self.app.live, load_again, self._adopt, self._notifier)
         self.health = Health(
             self.app,
             self.broker,
             self.broker_watch,
             self.queues,
-            self.watcher,
+            self.watching,
+            self.reloading,
             self.supervisor,
             self.upkeep,
             self.jobs,
@@ -160,10 +165,11 @@ class Daemon:
             self.model_side.learning,
             self.sight,
             facts=self.health.facts,
-            walks=self.watcher,
+            walks=self.watching,
+            reload=self.reloading.reload,
             is_planned=self._is_planned,
         )
-        server = http_server(self.config, backend)
+        server = http_server(self.app.live, backend)
         crew = Crew(
             self.supervisor,
             self.broker_watch,
@@ -175,7 +181,6 @@ class Daemon:
             progress=progress,
             until_indexed=until_indexed,
         )
-        watching = threading.Thread(target=self._watch, name="watch", daemon=True)
         with ExitStack() as stack:
             stack.callback(self.ending.unless_given_up, self.upkeep.finish)
             self.model_side.start()
@@ -183,12 +188,11 @@ class Daemon:
             stack.callback(server.stop)
             crew.start()
             stack.callback(crew.stop)
-            watching.start()
-            stack.callback(watching.join, 5.0)
-            stack.callback(self.watcher.stop)
-            stack.callback(self._is_stopping.set)
+            self.watching.start()
+            stack.callback(self.watching.stop)
             stack.callback(self._notifier.stopping)
             _LOG.info("started", pid=os.getpid(), state=self.config.state, index=self.app.restored)
+            self.reloading.listen()
             self.heartbeat.beat()
             self._notifier.ready(f"indexing {len(self.app.roots)} folders")
             self.sight.began()
@@ -205,15 +209,26 @@ class Daemon:
         self.ending.raise_reason()
         return 1 if self._is_broken else 0
 
-    def _watch(self) -> None:
-        try:
-            with self.ending.watch():
-                self.watcher.run()
-        except Exception:  # noqa: BLE001
-            # An edge: an index that no longer follows its folders must not look alive: end, and be started anew.
-            self._is_broken = True
-            _LOG.exception("watcher_broke")
-            os.kill(os.getpid(), signal.SIGTERM)
+    def _broken(self) -> None:
+        # To be started anew.
+        self._is_broken = True
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    def _recheck(self, root_id: int, path: bytes) -> None:
+        self.watching.recheck(root_id, path)
+
+    def _adopt(self, found: Change) -> None:
+        """Goes by another configuration from here on."""
+        config = found.config
+        self.app.adopt(config)
+        if found.touches("log"):
+            log_to_stderr(log_level(config, says=self._says), config.log.format)
+        if found.touches("collections", "watch", "read.max_file_mb"):
+            self.upkeep.roots_changed()
+            self.watching.replace()
+        # What an extract worker may read is in its environment.
+        anew = ("extract",) if found.touches("collections") else ()
+        self.supervisor.follow(worker_counts(config), self._environment(), anew=anew)
 
     def _opening(self, done: int, total: int) -> None:
         self._notifier.starting(f"building the index: {done:,} of {total:,} chunks")
@@ -221,12 +236,13 @@ class Daemon:
     def _tick(self) -> None:
         self.plans.tick_done()
         self.errands.run()
+        self.reloading.step()
         self.upkeep.step()
         self.model_side.step()
         self.sight.step()
 
     def _is_planned(self) -> bool:
-        is_heard = any(root.waiting for root in self.watcher.progress()) or self.watcher.untold
+        is_heard = any(root.waiting for root in self.watching.progress()) or self.watching.untold
         return not (is_heard or self.plans.are_waiting)
 
     def _queue_tick(self) -> None:
@@ -236,8 +252,8 @@ class Daemon:
 
     def _worker_settings(self) -> WorkerSettings:
         models = tuple(WorkerModel(live.spec, live.space) for live in self.app.generations.all)
-        limits = construct.read_limits(self.config)
-        learn = self.config.learn
+        limits = construct.read_limits(self.app.config)
+        learn = self.app.config.learn
         train = TrainSettings(learn.launcher, learn.trackers, self.model_side.sources())
         return WorkerSettings(limits, self.app.model.split, models, self.config.workers.nice, train)
 
@@ -248,20 +264,14 @@ class Daemon:
         except BrokerUnavailable as error:
             _LOG.warning("models_not_announced", reason=error)
 
-    def _emit(self, root_id: int, observations: Sequence[Observation]) -> None:
-        # One lane for all plans keeps them in the order they were seen; the wait keeps a scan from running ahead.
-        while self.plans.waiting >= _PLANS_WAITING and not self._is_stopping.wait(_PLAN_WAIT_S):
-            pass
-        self.plans.sent()
-        self.queues.plan(root_id, observations, is_fresh=True)
-
     def _given_up(self, task: Task, error: Exception) -> None:
         # A batch that gets no answer is sent again; a plan that nobody can read is only in the folders.
         if task.name not in ("commit_text", "commit_vectors", "tick"):
-            self.watcher.rescan()
+            self.watching.rescan()
 
-    def _recheck(self, root_id: int, path: bytes) -> None:
-        self.watcher.rescan(os.path.join(self.app.roots[root_id], os.path.dirname(path)))
+    def _environment(self) -> dict[str, str]:
+        config = self.app.config
+        return worker_environment(config, self.broker.url, log_level(config, says=self._says))
 
     def _embedded(self, stack: ExitStack) -> EmbeddedRedis:
         redis = EmbeddedRedis(self.config.state / "broker", self.config.redis.server)
@@ -279,13 +289,7 @@ class Daemon:
         return sum(worker.queue == "embed" for worker in workers(self.broker))
 
     def _ready_line(self, count: Count) -> str:
-        failed = f", {count.failed:,} could not be read (see: ragd failed)" if count.failed else ""
-        folders = ", ".join(display_path(path) for path in self.app.roots.values())
-        state = "" if self.config.state == default_state(os.environ) else f" --state {self.config.state}"
-        return (
-            f"all searchable: {count.files - count.failed:,} files, {count.chunks:,} chunks in {folders}{failed}. "
-            f'Search with: ragd{state} search "your words"'
-        )
+        return ready_line(count, self.app.roots.values(), self.config.state)
 
     def _say(self, text: str) -> None:
         if self._says and sys.stderr.isatty():

@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
@@ -67,7 +67,7 @@ class ChildFacts:
     last_end: str
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class _Child:
     """One place for a process, and what became of those that filled it."""
 
@@ -110,7 +110,16 @@ class Supervisor:
         self._clock = clock
         self._redis = _Child("redis")
         self._remote_at = clock() + _REMOTE_EVERY_S
+        self._leaving: list[_Child] = []
+        self._wanted: tuple[Mapping[str, int], Mapping[str, str], frozenset[str]] | None = None
         self._is_stopping = False
+
+    def follow(self, counts: Mapping[str, int], environment: Mapping[str, str], *, anew: Collection[str] = ()) -> None:
+        """From the next `step` on so many workers of each kind; those of kinds in `anew` are replaced. Any thread.
+
+        Who leaves finishes the job at work first.
+        """
+        self._wanted = (counts, environment, frozenset(anew))
 
     @property
     def is_healthy(self) -> bool:
@@ -122,6 +131,7 @@ class Supervisor:
         """One round: Redis first, then the dead are noticed and reclaimed, then the missing are started."""
         if self._is_stopping or not self._keep_server():
             return
+        self._follow()
         for child in self._children:
             self._notice_end(child)
         self._reclaim()
@@ -132,7 +142,7 @@ class Supervisor:
     def stop(self, *, budget_s: float = 10.0) -> None:
         """Ends the workers: SIGTERM lets the job at work finish, SIGKILL after `budget_s`. Redis is left running."""
         self._is_stopping = True
-        running = [child for child in self._children if child.process is not None]
+        running = [child for child in (*self._children, *self._leaving) if child.process is not None]
         for child in running:
             _signal(child, signal.SIGTERM)
         deadline = self._clock() + budget_s
@@ -153,6 +163,24 @@ class Supervisor:
         now = self._clock()
         children = [*([self._redis] if self._server is not None else []), *self._children]
         return tuple(self._facts(child, now) for child in children)
+
+    def _follow(self) -> None:
+        """Lets workers go that are no longer wanted, and makes places for new ones."""
+        if self._wanted is not None:
+            (counts, self._environment, anew), self._wanted = self._wanted, None
+            staying: list[_Child] = []
+            for kind, count in counts.items():
+                mine = [child for child in self._children if child.kind == kind and kind not in anew][:count]
+                staying += [*mine, *(_Child(kind) for _ in range(count - len(mine)))]
+            leaving = [child for child in self._children if child not in staying]
+            for child in leaving:
+                _signal(child, signal.SIGTERM)
+            self._children, self._leaving = staying, self._leaving + leaving
+        for child in self._leaving:
+            if child.process is not None and not _runs(child.process):
+                child.unclaimed.append(child.process.pid)
+                child.process = None
+        self._leaving = [child for child in self._leaving if child.process is not None or child.unclaimed]
 
     def _keep_server(self) -> bool:
         if self._server is None or self._server.is_running():
@@ -194,7 +222,7 @@ class Supervisor:
 
     def _reclaim(self) -> None:
         try:
-            for child in self._children:
+            for child in (*self._children, *self._leaving):
                 while child.unclaimed:
                     self._reclaims.process_died(child.kind, child.unclaimed[0])
                     child.unclaimed.pop(0)

@@ -52,13 +52,18 @@ class Upkeep:
         swept = sweep(app.config.state, older_than=clock() - _LEFT_S)
         if swept:
             _LOG.info("leftovers_removed", names=", ".join(swept[:20]), count=len(swept))
-        self._old_roots = [r.id for r in app.tables.documents.roots() if r.id not in app.roots]
+        self._old_roots: list[int] = []
+        self.roots_changed()
         self._snapshot: threading.Thread | None = None
         self._retention = Retention(app, may_drop=self._may_drop, dropped=self._forget, clock=clock)
         self._written = {
             live.id: _state_of(live) for live in app.generations.all if live.origin.startswith("snapshot, 0 ")
         }
         self.problems: dict[str, str] = {}
+
+    def roots_changed(self) -> None:
+        """Other folders are configured: documents of those that are no more are removed, a slice a turn."""
+        self._old_roots = [r.id for r in self._app.tables.documents.roots() if r.id not in self._app.roots]
 
     def step(self) -> None:
         """A turn of everything that is due."""

@@ -94,7 +94,7 @@ class Answer:
     ) -> None:
         self._reader = reader
         self._routes = routes
-        self._settings = settings
+        self.settings = settings
         self._freshness = freshness
         self._on_answered = on_answered
         self._counting = threading.Lock()
@@ -110,7 +110,7 @@ class Answer:
         _check(query)
         freshness = self._freshness()
         notes: list[str] = []
-        candidates = max(self._settings.candidates, query.limit)
+        candidates = max(self.settings.candidates, query.limit)
         with self._routes.taken() as route:
             asking = Asking(route)
             ranked, is_exhausted = self._ranked(asking, query, candidates, notes)
@@ -148,7 +148,7 @@ class Answer:
             # Dense scores are compared among themselves, BM25 with the chunks that have none of the words, too.
             population = {"words": candidates}
             weights = {name: confidence(ranking, population.get(name, 0)) for name, ranking in rankings.items()}
-            return reciprocal_rank(rankings, weights=weights, k=self._settings.rrf_k), is_exhausted
+            return reciprocal_rank(rankings, weights=weights, k=self.settings.rrf_k), is_exhausted
         return tuple(r for name, ranking in rankings.items() for r in alone(name, ranking)), is_exhausted
 
     def _dense(self, asking: Asking, query: Query, candidates: int, notes: list[str]) -> Ranking | None:

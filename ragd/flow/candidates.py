@@ -9,7 +9,8 @@ from typing import Any, Protocol
 
 from ragd.catalog.decisions import observed_from
 from ragd.catalog.learning import Learning
-from ragd.config.schema import Config, TrainerSettings
+from ragd.config.live import LiveConfig
+from ragd.config.schema import TrainerSettings
 from ragd.domain.deciding import Cost, Decision, Observed, Reason
 from ragd.domain.errors import NotFound
 from ragd.domain.learning import Needs
@@ -65,7 +66,7 @@ class Candidates:
 
     def __init__(
         self,
-        config: Config,
+        config: LiveConfig,
         plugins: PluginList,
         rows: Learning,
         *,
@@ -115,7 +116,7 @@ class Candidates:
     def settings(self, facts: TrainerFacts, plugin: PluginFacts) -> TrainerSettings:
         """The trainer's table. Without one a shipped trainer that costs more than seconds does not fire by itself, nor
         with one that only says how it runs."""
-        named = self._config.trainers.get(facts.name)
+        named = self._config.now.trainers.get(facts.name)
         given = named.model_fields_set if named is not None else _HOW
         if named is not None and named.enabled is not None:
             return named
@@ -131,7 +132,7 @@ class Candidates:
         policy = self._policy(settings.policy, observed) if settings.policy else None
         decision = decide(facts, settings, observed, past, policy=policy, is_file=plugin.source != "bundled")
         costs = [budget.PastCost(*row) for row in self._rows.spend.past_costs(facts.name)]
-        learn = self._config.learn
+        learn = self._config.now.learn
         examples = max(observed.examples, facts.needs.least)  # with fewer it does not run
         estimate = budget.estimate(costs, facts.cost_s, examples, device=learn.device, threads=learn.threads)
         return Candidate(facts, plugin, settings, observed, decision, estimate, past)

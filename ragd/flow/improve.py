@@ -16,7 +16,8 @@ from ragd.catalog.learning import Learning
 from ragd.catalog.runs import Runs
 from ragd.catalog.spend import Spend
 from ragd.config.events import get_log
-from ragd.config.schema import Config, TrainerSettings
+from ragd.config.live import LiveConfig
+from ragd.config.schema import TrainerSettings
 from ragd.domain.clock import is_due
 from ragd.domain.deciding import Cost, RunState
 from ragd.domain.errors import BadRequest, Busy, RagdError
@@ -55,7 +56,7 @@ class Improve:
 
     def __init__(
         self,
-        config: Config,
+        config: LiveConfig,
         tables: Tables,
         candidates: Candidates,
         requests: Requests,
@@ -97,7 +98,7 @@ class Improve:
         self._take_windows()
         self._tell_indexed()
         self._training.step()
-        if self._config.learn.enabled:
+        if self._config.now.learn.enabled:
             self._take_up(now)
             self._decide()
 
@@ -143,7 +144,7 @@ class Improve:
         busy = _under_way(self._tables.rows.runs.open())
         if busy not in ("", run_id):
             raise Busy(f"another run is under way: {busy}", hint="resume this one when that has ended, or stop that")
-        settings = self._config.trainers.get(run["trainer"], TrainerSettings())
+        settings = self._config.now.trainers.get(run["trainer"], TrainerSettings())
         self._training.resume(run_id, self._requests.resources(settings))
         self._take_up(self._clock())
 
@@ -258,7 +259,7 @@ class Improve:
         return self._tables.rows.runs.named(run_id)["state"] in _UNDER_WAY
 
     def _check_enabled(self) -> None:
-        if not self._config.learn.enabled:
+        if not self._config.now.learn.enabled:
             raise BadRequest("training is switched off", hint="set learn.enabled = true and start the daemon again")
 
     def _say(self, kind: EventKind, **facts: Any) -> None:

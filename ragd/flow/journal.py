@@ -43,9 +43,7 @@ class QueryJournal:
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._table = table
-        self._is_kept = is_kept
-        self._keep_s = keep_days * _DAY_S
-        self._keep_queries = keep_queries
+        self.keep(is_kept=is_kept, days=keep_days, most=keep_queries)
         self._trim_every_s = trim_every_s
         self._clock = clock
         self._lock = threading.Lock()
@@ -56,6 +54,10 @@ class QueryJournal:
         self._dropped = 0
         self._flushed_at = 0.0
         self._trimmed_at = 0.0
+
+    def keep(self, *, is_kept: bool, days: float, most: int) -> None:
+        """Whether queries are kept from now on, for how long, and how many of them at most."""
+        self._is_kept, self._keep_s, self._keep_queries = is_kept, days * _DAY_S, most
 
     def note(
         self, query: Query, hits: Sequence[tuple[int, int]], took_ms: float, vector: Vectors | None, space: str

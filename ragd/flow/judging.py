@@ -40,7 +40,8 @@ class Judged:
 class Judging:
     """Lives in the daemon's main thread. `space_of` tells the space of an encoder's folder without loading it.
 
-    `base` is the fingerprint of the configured encoder, from which every encoder descends.
+    `settings` gives those that hold now. `base` is the fingerprint of the configured encoder, from which every encoder
+    descends.
     """
 
     def __init__(
@@ -48,7 +49,7 @@ class Judging:
         runs: Runs,
         rows: RunRows,
         models: Models,
-        settings: Gate,
+        settings: Callable[[], Gate],
         *,
         runs_folder: Path,
         models_folder: Path,
@@ -73,7 +74,7 @@ class Judging:
         run = self._rows.named(run_id)
         role = Role(run["role"])
         scores = read_scores(places.scores)
-        report = judge(scores, self._settings, self._attempts(run_id, role, scores))
+        report = judge(scores, self._settings(), self._attempts(run_id, role, scores))
         text = page(report, scores, {**_lineage(run, outcome), "parent": self._parent_label(role)})
         write_atomic(places.report, text.encode())
         summary = {**scores.summary(), "gate": report.as_json()}

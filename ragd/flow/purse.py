@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from ragd.catalog.learning import Learning
 from ragd.catalog.runs import OPEN
-from ragd.config.schema import Config
+from ragd.config.live import LiveConfig
 from ragd.domain.deciding import Cost
 from ragd.flow.candidates import Candidate
 from ragd.learn import budget
@@ -19,17 +19,17 @@ _SLICE = Cost(10.0)  # what a fill hands out at a time takes about this much
 class Purse:
     """Answers from the catalog's accounts; the deciding itself is pure and lies in `learn`."""
 
-    def __init__(self, config: Config, rows: Learning) -> None:
+    def __init__(self, config: LiveConfig, rows: Learning) -> None:
         self._config, self._rows = config, rows
 
     def may_fill(self, now: float) -> bool:
         """Whether the next slice of a new generation may be embedded now."""
         spent = [budget.Charge(*row) for row in self._rows.spend.charges(now - budget.MONTH_S)]
-        return isinstance(budget.may_fill(_SLICE, spent, self._config.budget, now), budget.Fits)
+        return isinstance(budget.may_fill(_SLICE, spent, self._config.now.budget, now), budget.Fits)
 
     def held(self, estimate: Cost, now: float) -> budget.Waits | None:
         """What keeps a run of this cost from starting now."""
-        settings = self._config.budget
+        settings = self._config.now.budget
         quiet = budget.quiet_until(settings, now)
         if quiet is not None:
             return budget.Waits("quiet hours", "budget.quiet_hours", quiet)
@@ -42,7 +42,7 @@ class Purse:
 
         What came of a file that a person named tells nothing of the data that a trigger would train on.
         """
-        settings = self._config.budget
+        settings = self._config.now.budget
         contenders = [
             Contender(
                 each.facts,

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any, Final, Protocol
 
 from ragd.catalog.registry import Registry
-from ragd.config.schema import Config, TrainerSettings
+from ragd.config.live import LiveConfig
+from ragd.config.schema import TrainerSettings
 from ragd.domain.errors import RagdError
 from ragd.domain.learning import Data, Needs, Resources, Role
 from ragd.domain.plugins import TrainerFacts
@@ -33,7 +34,7 @@ class Requests:
 
     def __init__(
         self,
-        config: Config,
+        config: LiveConfig,
         plugins: Sources,
         generations: Generations,
         routes: Routes,
@@ -50,7 +51,7 @@ class Requests:
 
     def request(self, run_id: str, facts: TrainerFacts, settings: TrainerSettings, seed: int) -> RunRequest:
         """What the run's own process is told. Raises PluginRefused."""
-        learn = self._config.learn
+        learn = self._config.now.learn
         spec = replace(self._generations.serving.spec, threads=learn.threads)
         adapter = self._routes.current.adapter_id
         return RunRequest(
@@ -69,7 +70,7 @@ class Requests:
 
     def resources(self, settings: TrainerSettings) -> Resources:
         """What a run of this trainer may use."""
-        learn = self._config.learn
+        learn = self._config.now.learn
         return Resources(
             threads=learn.threads,
             memory_mb=settings.memory_mb or learn.memory_mb,
@@ -81,7 +82,7 @@ class Requests:
 
     def _options(self, facts: TrainerFacts, settings: TrainerSettings) -> dict[str, Any]:
         """The trainer's options; the teacher of the configuration is the default of the trainer that wants one."""
-        teacher = {"teacher": self._config.learn.teacher} if self._config.learn.teacher else {}
+        teacher = {"teacher": self._config.now.learn.teacher} if self._config.now.learn.teacher else {}
         return {**(teacher if facts.name == TAUGHT else {}), **settings.options}
 
     def preparation(self, facts: TrainerFacts, on: str | None) -> Preparation:
@@ -94,16 +95,17 @@ class Requests:
 
     def examples(self) -> Preparation:
         """Everything that is configured to learn from, whoever needs it."""
-        learn, gate = self._config.learn, self._config.gate
+        config = self._config.now
+        learn, gate = config.learn, config.gate
         return Preparation(
-            state=str(self._config.state.absolute()),
+            state=str(self._config.now.state.absolute()),
             needs=Needs(Data.PAIRS),
             pairs=tuple(map(str, learn.pairs)),
             prompts=tuple(map(str, learn.prompts)),
             has_journal=learn.journal,
             heldout_share=gate.heldout_share,
             metric=gate.metric,
-            nprobe=self._config.index.nprobe,
+            nprobe=self._config.now.index.nprobe,
         )
 
     def _folder(self, role: Role) -> str:
@@ -112,7 +114,7 @@ class Requests:
             champion = self._registry.champion(role)
             if champion is not None and champion.model_id is not None:
                 return str(self._shelf.folder(self._registry.model(champion.model_id)))
-            configured = self._config.learn.generator
+            configured = self._config.now.learn.generator
             return str(Path(configured).expanduser().absolute()) if configured else ""
         spec = self._generations.serving.spec
         if spec.kind == "openai":

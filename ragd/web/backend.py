@@ -138,6 +138,10 @@ class Backend(Protocol):
         """`VerifyAnswer`: compares catalog and index, row by row with `full`, and makes them equal when asked."""
         ...
 
+    def reload(self) -> Json:
+        """`ReloadAnswer`: reads the configuration again. Raises ConfigInvalid when it is refused."""
+        ...
+
     def latest_receipt(self) -> int | None:
         """The id of the newest receipt, None when nothing was seen yet."""
         ...

@@ -28,6 +28,7 @@ ROLES: Mapping[str, Role | None] = MappingProxyType(
         "POST /v1/rescan": Role.WRITE,
         "POST /v1/confirm-delete": Role.ADMIN,
         "POST /v1/verify": Role.WRITE,
+        "POST /v1/reload": Role.ADMIN,
         "GET /v1/plugins": Role.READ,
         "GET /v1/triggers": Role.READ,
         "GET /v1/triggers/{trainer}": Role.READ,

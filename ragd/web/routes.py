@@ -24,6 +24,7 @@ from ragd.web.schema import (
     ErrorAnswer,
     ReceiptsAnswer,
     ReceiptsParams,
+    ReloadAnswer,
     RereadAnswer,
     RereadBody,
     RescanAnswer,
@@ -45,11 +46,11 @@ def create_app(
     backend: Backend,
     version: str,
     *,
-    default_limit: int = 10,
+    default_limit: Callable[[], int] = lambda: 10,
     door: Door | None = None,
     check: Callable[[str], Token | None] | None = None,
 ) -> FastAPI:
-    """The HTTP application over one daemon; `default_limit` is the number of hits when a search does not say.
+    """The HTTP application over one daemon; `default_limit` gives the number of hits when a search does not say.
 
     `check` knows the token of a secret; without it every token is refused.
     """
@@ -100,7 +101,7 @@ def _operation(route: APIRoute) -> str:
     return route.name
 
 
-def _search(backend: Backend, default_limit: int) -> APIRouter:
+def _search(backend: Backend, default_limit: Callable[[], int]) -> APIRouter:
     router = APIRouter(tags=["search"])
     waiting = Waiting(backend)
 
@@ -121,7 +122,7 @@ def _search(backend: Backend, default_limit: int) -> APIRouter:
             modified_before=asked.modified_before,
             now=time.time(),
         )
-        limit = default_limit if asked.limit is None else asked.limit
+        limit = default_limit() if asked.limit is None else asked.limit
         return backend.search(Search(text=asked.q, mode=asked.mode, limit=limit, filters=filters))
 
     return router
@@ -173,6 +174,11 @@ def _acting(backend: Backend) -> APIRouter:
     def confirm_delete(asked: ConfirmDeleteBody) -> Json:
         """Lets go of deletions that are held because too much was missing at once; see `watch[].held` of the status."""
         return {"confirmed": backend.confirm_delete(asked.folder, asked.most)}
+
+    @router.post("/reload", response_model=ReloadAnswer)
+    def reload() -> Json:
+        """Reads the configuration again; a wrong one is refused, and the one before goes on."""
+        return backend.reload()
 
     @router.post("/verify", response_model=VerifyAnswer)
     def verify(asked: VerifyBody, request: Request) -> Json:

@@ -264,6 +264,13 @@ class RescanAnswer(Told):
     started: bool
 
 
+class ReloadAnswer(Told):
+    """`POST /v1/reload`: the keys whose new values hold now, and those that wait for a restart."""
+
+    changed: list[str]
+    needs_restart: list[str]
+
+
 class Confirmed(Told):
     """Deletions that were let go: of which folder, and how many."""
 

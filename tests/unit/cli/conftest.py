@@ -130,6 +130,9 @@ class Backend:
         self.asked.append(("confirm_delete", (folder, most)))
         return [{"folder": "/kb", "missing": 30}]
 
+    def reload(self) -> dict[str, Any]:
+        return self._told("reload", None, {"changed": ["search.limit", "log.level"], "needs_restart": ["redis.url"]})
+
     def verify(self, repair: bool, full: bool) -> dict[str, Any]:
         answer = {"clean": True, "catalog_chunks": 10, "index_chunks": 10, "missing": [], "ghosts": []}
         answer |= {"differing": [], "miscounted": False, "faults": [], "repaired": False, "seconds": 0.02}

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from ragd.domain.errors import Busy, EncoderFailed
+from ragd.domain.errors import Busy, ConfigInvalid, EncoderFailed
 
 
 def test_search_prints_where_and_what_the_best_first(ragd: Any, backend: Any) -> None:
@@ -240,3 +240,13 @@ def test_an_empty_query_is_refused_before_anyone_is_asked(ragd: Any, backend: An
     assert result.exit_code == 2
     assert "the query is empty" in result.stderr or "the query is empty" in str(result.exception)
     assert backend.asked == []
+
+
+def test_reload_tells_what_changed_and_what_waits(ragd: Any, backend: Any) -> None:
+    result = ragd("reload")
+    assert result.stdout.splitlines() == ["changed: search.limit, log.level", "needs a restart: redis.url"]
+    assert json.loads(ragd("reload", "--json").stdout)["needs_restart"] == ["redis.url"]
+    backend.fault = ConfigInvalid("ragd.toml:2: search.limit = 0 is not accepted", hint="give a number")
+    refused = ragd("reload")
+    assert refused.exit_code == 2
+    assert "ragd.toml:2" in refused.stderr

@@ -82,10 +82,15 @@ def test_run_turns_folders_and_flags_into_a_configuration(
     assert ragd("run", *arguments, "--until-indexed", "--quiet").exit_code == 0
     (configured, options), (config, quiet) = started
     assert [collection.name for collection in configured.collections] == ["a"]
+    load_again: Any = options.pop("load_again")
+    assert load_again() == configured
+    (tmp_path / "ragd.toml").write_text('[[collections]]\nname = "b"\nfolders = ["x"]\n')
+    assert [collection.name for collection in load_again().collections] == ["b"]
     assert options == {"until_indexed": False, "progress": True}
     assert [(c.name, c.folders) for c in config.collections] == [("default", (tmp_path / "docs",))]
     assert (config.redis.url, config.http.tcp, config.workers.embed) == ("redis://h/1", "127.0.0.1:0", 3)
     assert config.log.level == "warning"
+    assert quiet.pop("load_again") is not None
     assert quiet == {"until_indexed": True, "progress": False}
 
 

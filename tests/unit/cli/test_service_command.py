@@ -29,7 +29,7 @@ def test_install_writes_the_units_of_this_machine(ragd: Any, tmp_path: Path, pro
     wrote = {line.split()[1] for line in result.stdout.splitlines() if line.startswith("wrote ")}
     assert wrote == {str(path) for path in root.rglob("*") if path.is_file()}
     unit = (root / "etc/systemd/system/ragd.service").read_text().splitlines()
-    assert f"ExecStart={program} run --quiet" in unit
+    assert f"ExecStart={program} run" in unit
     assert f"Environment=RAGD_CONFIG={tmp_path}/ragd.toml" in unit
     assert "User=finder" in unit
     assert {"ReadOnlyPaths=-/srv/notes"} < set(unit)
@@ -41,7 +41,7 @@ def test_install_writes_the_units_of_this_machine(ragd: Any, tmp_path: Path, pro
 def test_a_dry_run_prints_the_files_and_writes_nothing(ragd: Any, tmp_path: Path, program: Path) -> None:
     result = ragd("service", "install", "--prefix", str(tmp_path / "root"), "--program", str(program), "--dry-run")
     assert f"# {tmp_path}/root/etc/systemd/system/ragd.service" in result.stdout.splitlines()
-    assert f"ExecStart={program} run --quiet" in result.stdout.splitlines()
+    assert f"ExecStart={program} run" in result.stdout.splitlines()
     assert not (tmp_path / "root").exists()
 
 

@@ -57,7 +57,7 @@ READ = ExtractResult(1, 1, None, reason="no text")
 
 def jobs(flow: Flow) -> IndexJobs:
     training, files = cast(Training, flow), cast(RunFiles, flow)
-    return IndexJobs(cast(Ingest, flow), cast(Dispatch, flow), Plans(), lambda: None, training, files)
+    return IndexJobs(cast(Ingest, flow), cast(Dispatch, flow), Plans(), lambda: None, training, files, {1})
 
 
 def result(batch_id: str) -> EmbedResult:
@@ -128,7 +128,7 @@ class Desk:
         self.shop = Workshop(state)
         self.files = RunFilesFake(self.shop)
         nobody = cast(Ingest, None), cast(Dispatch, None)
-        self.jobs = IndexJobs(*nobody, Plans(), lambda: None, self.shop.training, cast(RunFiles, self.files))
+        self.jobs = IndexJobs(*nobody, Plans(), lambda: None, self.shop.training, cast(RunFiles, self.files), ())
 
     def running(self) -> str:
         run_id = self.shop.begun()

@@ -3,8 +3,10 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from types import MappingProxyType
 from typing import Protocol
 
@@ -268,6 +270,58 @@ def test_stopping_ends_the_workers_in_order(build: Build) -> None:
     assert {(child.state, child.last_end) for child in supervisor.status()} == {("stopped", "signal SIGTERM")}
     supervisor.step()
     assert all(child.pid is None for child in supervisor.status())
+
+
+def pids(supervisor: Supervisor) -> list[tuple[str, int | None]]:
+    return [(child.kind, child.pid) for child in supervisor.status()]
+
+
+def until_gone(supervisor: Supervisor, taken: Taken, count: int) -> None:
+    deadline = time.monotonic() + 10
+    while len(taken.died) < count:
+        assert time.monotonic() < deadline
+        supervisor.step()
+
+
+def test_more_and_fewer_workers_are_had_while_running(build: Build, taken: Taken) -> None:
+    supervisor = build({"extract": 1, "embed": 2})
+    supervisor.step()
+    before = pids(supervisor)
+    supervisor.follow({"extract": 2, "embed": 1}, dict(os.environ))
+    supervisor.step()
+    now = pids(supervisor)
+    assert [kind for kind, _ in now] == ["extract", "extract", "embed"]
+    assert {before[0], before[1]} < set(now)  # who may stay goes on
+    assert supervisor.is_healthy
+    until_gone(supervisor, taken, 1)
+    assert taken.died == [before[2]]  # what it held is taken back
+    assert [child.deaths for child in supervisor.status()] == [0, 0, 0]
+
+
+def test_workers_of_a_kind_are_replaced_where_their_environment_matters(build: Build, taken: Taken) -> None:
+    supervisor = build({"extract": 1, "embed": 1})
+    supervisor.step()
+    extract, embed = pids(supervisor)
+    supervisor.follow({"extract": 1, "embed": 1}, {**os.environ, "RAGD_TEST_TOLD": "anew"}, anew=("extract",))
+    supervisor.step()
+    assert embed in pids(supervisor)
+    assert extract not in pids(supervisor)
+    (new,) = [pid for kind, pid in pids(supervisor) if kind == "extract"]
+    assert b"RAGD_TEST_TOLD=anew" in Path(f"/proc/{new}/environ").read_bytes()
+    until_gone(supervisor, taken, 1)
+    assert taken.died == [extract]
+
+
+def test_who_is_leaving_is_ended_by_a_stop(build: Build) -> None:
+    supervisor = build({"extract": 1}, STUBBORN)
+    supervisor.step()
+    ((_, pid),) = pids(supervisor)
+    assert pid is not None
+    supervisor.follow({"extract": 0}, dict(os.environ))
+    supervisor.step()
+    assert pids(supervisor) == []
+    supervisor.stop(budget_s=0.0)
+    assert not Path(f"/proc/{pid}").exists()
 
 
 def test_a_worker_that_does_not_stop_in_time_is_killed(build: Build, caplog: pytest.LogCaptureFixture) -> None:

@@ -43,7 +43,7 @@ class Court(Workshop):
             self.runs,
             self.rows.runs,
             self.models,
-            Gate(),
+            Gate,
             runs_folder=self.folder,
             models_folder=self.shelf,
             base="b" * 16,

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from ragd.config.live import LiveConfig
 from ragd.config.schema import Budget
 from ragd.domain.deciding import Cost
 from ragd.domain.learning import Data
@@ -24,7 +25,7 @@ def works(tmp_path: Path) -> Iterator[Works]:
 
 def purse(works: Works, **budget: Any) -> Purse:
     works.budget = Budget(**budget)
-    return Purse(works.config, works.tables.rows)
+    return Purse(LiveConfig(works.config), works.tables.rows)
 
 
 def test_without_limits_nothing_is_held(works: Works) -> None:

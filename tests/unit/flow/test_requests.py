@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from ragd.catalog.models import NewModel
+from ragd.config.live import LiveConfig
 from ragd.config.schema import TrainerSettings
 from ragd.domain.errors import ModelUnavailable, PluginRefused
 from ragd.domain.learning import Data, Needs, Resources, Role
@@ -132,7 +133,7 @@ def test_an_encoder_that_is_not_on_this_machine_has_no_folder(works: Works) -> N
 
     app = works.house.app
     requests = Requests(
-        works.config,
+        LiveConfig(works.config),
         works.plugins,
         app.generations,
         app.routes,

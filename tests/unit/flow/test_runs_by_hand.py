@@ -10,6 +10,7 @@ import pytest
 from ragd.catalog.learning import Learning
 from ragd.catalog.runs import Runs
 from ragd.catalog.store import Store
+from ragd.config.live import LiveConfig
 from ragd.config.schema import Config, TrainerSettings
 from ragd.domain.deciding import Cost, Decision, Observed, RunState
 from ragd.domain.learning import Data, Needs, Role
@@ -46,7 +47,7 @@ def stand_after(store: Store, on: str | None) -> Stand:
         told = {"options": {}, "available": 100, "on": on}
         run_id = runs.begin("query_adapter", Role.QUERY_ADAPTER, cause="by hand", seed=1, settings=told)
         runs.move(run_id, RunState.FAILED, reason="line 2: not JSON")
-    ladders = Purse(Config(), Learning.of(lambda: store.connection)).ladders([CANDIDATE], 500, NOW)
+    ladders = Purse(LiveConfig(Config()), Learning.of(lambda: store.connection)).ladders([CANDIDATE], 500, NOW)
     return ladders[0].rungs[0].stand
 
 

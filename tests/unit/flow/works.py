@@ -11,6 +11,7 @@ from typing import Any
 from ragd.catalog.decisions import Decisions
 from ragd.catalog.runs import Runs
 from ragd.catalog.spend import Spend
+from ragd.config.live import LiveConfig
 from ragd.config.schema import Budget, Config, TrainerSettings
 from ragd.domain.deciding import Observed, Reason
 from ragd.domain.errors import PluginRefused
@@ -94,8 +95,9 @@ class Works(RunFolders):
         self.observation = Observation(
             app.reader, app.generations, app.journal, self.house.state / "observed", clock=clock
         )
+        live = LiveConfig(self.config)
         self.candidates = Candidates(
-            self.config,
+            live,
             self.plugins,
             rows,
             corpus=self.corpus,
@@ -104,7 +106,7 @@ class Works(RunFolders):
             clock=clock,
         )
         self.requests = Requests(
-            self.config,
+            live,
             self.plugins,
             app.generations,
             app.routes,
@@ -117,7 +119,7 @@ class Works(RunFolders):
             self.tables.runs,
             rows.runs,
             app.tables.models,
-            self.config.gate,
+            lambda: live.now.gate,
             runs_folder=self.folder,
             models_folder=app.places.models,
             base=self.space,
@@ -136,7 +138,7 @@ class Works(RunFolders):
             ended=lambda run_id, state: self.improve.ended(run_id, state),
         )
         self.improve = Improve(
-            self.config,
+            live,
             self.tables,
             self.candidates,
             self.requests,

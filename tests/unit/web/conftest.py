@@ -211,6 +211,10 @@ class Shelf:
         self.asked.append((folder, most))
         return [{"folder": "/notes", "missing": 30}]
 
+    def reload(self) -> Mapping[str, object]:
+        self.asked.append("reload")
+        return {"changed": ["search.limit"], "needs_restart": []}
+
     def verify(self, repair: bool, full: bool) -> Mapping[str, object]:
         self.asked.append((repair, full))
         return {

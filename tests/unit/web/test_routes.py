@@ -231,7 +231,7 @@ def test_the_openapi_document_names_every_address_and_the_one_error_shape(client
     training = ("plugins", "triggers", "triggers/{trainer}", "train", "runs", "models", "spend", "feedback")
     of_runs = (f"runs/{{run}}{what}" for what in ("", "/log", "/stop", "/resume"))
     of_models = (f"models/{what}" for what in ("{model}", "compare", "promote", "rollback", "prune"))
-    below = {f"/v1/{name}" for name in (*indexing, *training, *of_runs, *of_models)}
+    below = {f"/v1/{name}" for name in ("reload", *indexing, *training, *of_runs, *of_models)}
     assert set(document["paths"]) == below | {"/metrics", "/healthz", "/readyz"}
     for path in document["paths"].values():
         for operation in path.values():
