@@ -72,11 +72,12 @@ def no_memory(scratch: Path) -> Outcome:
     """The embed worker gets no memory any more (its address space is limited from outside), then does again."""
     with site(scratch, files=0) as one:
         one.until(lambda: any(w["queue"] == "embed" for w in one.status()["workers"]), "the embed worker is there")
+        time.sleep(1.0)  # it has begun to wait for work
         pid = one.child("embed")
         resource.prlimit(pid, resource.RLIMIT_AS, (psutil.Process(pid).memory_info().vms, resource.RLIM_INFINITY))
         for _ in range(_FILES):
             one.write(paragraphs=40)
-        said = one.until_said("embed")
+        said = one.until_said("embed", "memory")
         one.until(lambda: one.daemon.client.search(q="heron", mode="words")["hits"], "words are found")
         begun = time.monotonic()
         with suppress(ProcessLookupError):  # it may have ended of it, and been replaced by one without the limit

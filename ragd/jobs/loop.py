@@ -34,7 +34,7 @@ from ragd.domain.errors import (
 from ragd.jobs.broker import Broker
 from ragd.jobs.hold import WORKER_TTL_S, Handler, Hold, Task
 from ragd.jobs.lane import LanedQueue, NamedJob, open_queue
-from ragd.jobs.memory import while_memory_lasts
+from ragd.jobs.memory import is_no_memory, while_memory_lasts
 from ragd.jobs.pulse import Pulse
 from ragd.jobs.roll import worker_name
 
@@ -91,7 +91,8 @@ def run_worker(
     worker = QueueWorker(queue, broker, handlers, options)
     worker.log.setLevel(logging.WARNING)  # rq's own lines tell nothing that ours do not
     try:
-        worker.work(burst=options.burst)
+        with while_memory_lasts(is_disposable=options.is_disposable):
+            worker.work(burst=options.burst)
     except StopRequested:
         worker.teardown()
     finally:
@@ -209,7 +210,7 @@ class QueueWorker(SimpleWorker):  # type: ignore[misc] # rq's classes are untype
             _LOG.error("job_failed", task=task.name[:100], batch=task.batch_id, reason=error)
             return self._give_up(task, error)
         except Exception as error:
-            if isinstance(error, MemoryError) and self._options.is_disposable:
+            if is_no_memory(error) and self._options.is_disposable:
                 raise
             _LOG.exception("job_broke", task=task.name, batch=task.batch_id, attempt=task.attempt)
             if task.attempt < ATTEMPTS:

@@ -23,10 +23,15 @@ def while_memory_lasts(*, is_disposable: bool) -> Iterator[None]:
     """
     try:
         yield
-    except MemoryError:
-        if not is_disposable:
+    except (MemoryError, RuntimeError) as error:
+        if not (is_disposable and is_no_memory(error)):
             raise
         _end()
+
+
+def is_no_memory(error: BaseException) -> bool:
+    """Whether this error says that there is no more memory; no room for a thread's stack is told in words only."""
+    return isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and "start new thread" in str(error))
 
 
 def end_threads_too() -> None:
@@ -34,7 +39,7 @@ def end_threads_too() -> None:
     before = threading.excepthook
 
     def ended(told: threading.ExceptHookArgs) -> None:
-        if issubclass(told.exc_type, MemoryError):
+        if told.exc_value is not None and is_no_memory(told.exc_value):
             _end()
         before(told)
 
