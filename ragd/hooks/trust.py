@@ -122,15 +122,33 @@ def _ownership_problem(path: Path) -> tuple[str, str] | None:
 
 
 def _folder_problem(folder: Path) -> tuple[str, str] | None:
-    """Why somebody else could put files into a folder, or another folder in its place."""
+    """Why somebody else could put files into a folder, or another folder in its place, by its path or a link on it."""
     real = Path(os.path.realpath(folder))
     problem = _writers_problem(real.stat(), folder)
     if problem:
         return f"its folder {problem[0]}", problem[1]
-    for above in real.parents:
-        mode = above.stat().st_mode
-        if mode & stat.S_IWOTH and not mode & stat.S_ISVTX:
-            return f"everybody may write in {above}, above it", f"chmod o-w {above}"
+    named = Path(os.path.abspath(folder))
+    for above in dict.fromkeys((*real.parents, *named.parents)):
+        problem = _above_problem(above)
+        if problem:
+            return problem
+    for link in (path for path in (named, *named.parents) if path.is_symlink()):
+        if link.lstat().st_uid not in (os.geteuid(), 0):
+            return f"the link {link} on its way belongs to another user", f"name the folder itself: {real}"
+    return None
+
+
+def _above_problem(above: Path) -> tuple[str, str] | None:
+    """Why somebody else could put another folder in the place of one below; a sticky folder, as /tmp, is no problem."""
+    facts = above.stat()
+    if facts.st_uid not in (os.geteuid(), 0):
+        return f"{above}, above it, belongs to another user", f"move the plugins, or `chown $USER {above}`"
+    if facts.st_mode & stat.S_ISVTX:
+        return None
+    if facts.st_mode & stat.S_IWOTH:
+        return f"everybody may write in {above}, above it", f"chmod o-w {above}"
+    if facts.st_mode & stat.S_IWGRP and facts.st_gid not in (os.getegid(), 0):
+        return f"a group may write in {above}, above it", f"chmod g-w {above}"
     return None
 
 

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import gzip
 import json
+import os
+import stat
 import zlib
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import IO, Any, Final, TypeVar
 
 from ragd.domain.errors import PairsInvalid
 
@@ -90,7 +93,7 @@ def existing(path: Path) -> Path | None:
 
 def _numbered(path: Path) -> Iterator[tuple[int, str]]:
     try:
-        with gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb") as file:
+        with _opened(path) as plain, gzip.open(plain, "rb") if path.suffix == ".gz" else nullcontext(plain) as file:
             number = 0
             while raw := file.readline(MOST_LINE_BYTES + 1):
                 number += 1
@@ -103,6 +106,15 @@ def _numbered(path: Path) -> Iterator[tuple[int, str]]:
     except (OSError, EOFError, zlib.error) as error:
         reason = getattr(error, "strerror", None) or error
         raise PairsInvalid(f"{path} cannot be read: {reason}", hint="check the path and its permissions") from error
+
+
+def _opened(path: Path) -> IO[bytes]:
+    """A regular file, opened without waiting for a writer: a pipe or a device would never end. Raises PairsInvalid."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY)
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise PairsInvalid(f"{path} is not a regular file", hint="give a file, or a folder in BEIR's layout")
+    return os.fdopen(descriptor, "rb")
 
 
 def _decoded(path: Path, number: int, raw: bytes) -> str:

@@ -13,6 +13,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from ragd.domain.errors import NotFound, RagdError
 from ragd.domain.work import ExtractItem, ReadLimits
 from ragd.hooks import seccomp
 from ragd.hooks.linux import landlock_version
@@ -196,6 +197,24 @@ def test_the_reading_process_holds_no_secret_and_no_open_file_of_the_state_folde
         assert not [path for path in held if path.startswith(str(place.state))]
 
 
+def test_no_path_that_is_asked_for_leads_out_of_its_folder(place: Place) -> None:
+    outside = place.folder / "outside"
+    (outside / "inner").mkdir(parents=True)
+    (outside / "inner" / "private.md").write_text("# Private\n\nThe platypus is nobody's business.")
+    (place.folder / "kb" / "up").symlink_to(outside)
+    for folder in ("kb/../outside", "outside", "/etc", str(place.folder)):
+        with pytest.raises(NotFound):
+            place.client.rescan(str(place.folder / folder))
+    for folder in ("kb", "kb/up", "kb/up/inner"):
+        place.client.rescan(str(place.folder / folder))
+    for path in ("../outside/inner/private.md", "/etc/passwd", "kb/up/inner/private.md"):
+        with pytest.raises(RagdError):
+            place.client.retry([path])
+    place.until(lambda: any(d["path"] == "up" for d in place.client.documents(state="failed", limit=100)["documents"]))
+    assert place.paths("platypus", mode="words") == []
+    assert [d["path"] for d in place.client.documents(limit=100)["documents"] if d["path"].startswith("up/")] == []
+
+
 def test_a_sandbox_tells_what_its_system_lacks() -> None:
     sandbox = Sandbox(ReadLimits(), policy_for("", 256))
     try:
@@ -220,18 +239,16 @@ while True:
     sandbox = Sandbox(ReadLimits(), policy_for("", 256))
     seen = {"read": 0, "refused": 0}
     try:
-        deadline = time.monotonic() + 2.0
-        while time.monotonic() < deadline or not all(seen.values()):
+        deadline = time.monotonic() + 30.0
+        while min(seen.values()) < 10:
             result = sandbox.extract(bytes(root), ExtractItem(1, 1, b"a.md"))
+            assert time.monotonic() < deadline, seen
             if result.extraction is None:
                 seen["refused"] += 1
                 continue
             seen["read"] += 1
             assert all("platypus" not in piece.text for piece in result.extraction.pieces)
-            assert time.monotonic() < deadline + 20
     finally:
         swapper.kill()
         swapper.wait()
         sandbox.close()
-    assert seen["read"] > 10
-    assert seen["refused"] > 10

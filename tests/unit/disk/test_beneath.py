@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import socket
+import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -141,3 +143,69 @@ def test_a_folder_that_may_be_passed_but_not_listed_is_passed(root: Path) -> Non
         assert _read(root, b"a/b/file.md") == b"inside"
     finally:
         (root / "a").chmod(0o755)
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        "/proc/self/root/etc/hostname",
+        "/proc/self/cwd",
+        "/proc/self/fd/0",
+        "/dev/stdin",
+        "/proc/self/environ",
+        "/dev/null",
+    ],
+)
+def test_a_link_to_what_the_system_makes_up_is_refused(root: Path, target: str) -> None:
+    (root / "link.md").symlink_to(target)
+    with pytest.raises((PathInvalid, FileNotFoundError)):
+        _read(root, b"link.md")
+
+
+def test_an_absolute_link_inside_counts_by_where_it_leads(root: Path, tmp_path: Path) -> None:
+    (root / "in.md").symlink_to(root / "a" / "b" / "file.md")
+    (root / "up.md").symlink_to(root / ".." / "secret")
+    (root / "around.md").symlink_to(root / ".." / "root" / "a" / "b" / "file.md")
+    assert _read(root, b"in.md") == _read(root, b"around.md") == b"inside"
+    with pytest.raises(PathInvalid, match="leads out"):
+        _read(root, b"up.md")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("place", ["a/b", "a", "a/b/file.md"])
+def test_nothing_swapped_at_any_moment_leads_out(root: Path, tmp_path: Path, place: str) -> None:
+    outside = tmp_path / "outside"
+    (outside / "b").mkdir(parents=True)
+    for path in (outside / "b" / "file.md", outside / "file.md"):
+        path.write_bytes(b"outside")
+    there, aside = root / place, root / "aside"
+    target = {"a/b": outside / "b", "a": outside, "a/b/file.md": outside / "file.md"}[place]
+    stop, seen = threading.Event(), {b"inside": 0, b"outside": 0, b"refused": 0}
+
+    def swap() -> None:
+        while not stop.is_set():
+            there.rename(aside)
+            there.symlink_to(target)
+            there.unlink()
+            aside.rename(there)
+
+    swapper = threading.Thread(target=swap)
+    swapper.start()
+    try:
+        deadline = time.monotonic() + 10
+        while (min(seen[b"inside"], seen[b"refused"]) < 200) and time.monotonic() < deadline:
+            try:
+                seen[_read(root, b"a/b/file.md")] += 1
+            except (PathInvalid, FileNotFoundError, NotADirectoryError):
+                seen[b"refused"] += 1
+    finally:
+        stop.set()
+        swapper.join()
+    assert seen[b"outside"] == 0
+    assert min(seen[b"inside"], seen[b"refused"]) >= 200
+
+
+def test_a_hard_link_is_a_file_of_the_folder_like_any_other(root: Path, tmp_path: Path) -> None:
+    # Nothing tells it from one: who may make it could read the file (fs.protected_hardlinks), and so could copy it.
+    os.link(tmp_path / "secret", root / "hard.md")
+    assert _read(root, b"hard.md") == b"outside"

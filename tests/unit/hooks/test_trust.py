@@ -102,6 +102,45 @@ def test_a_folder_above_that_everybody_can_write_is_refused(plugin: Path) -> Non
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
+def test_a_folder_above_that_a_foreign_group_can_write_is_refused(plugin: Path) -> None:
+    state = given(plugin)
+    above = plugin.parents[1]
+    above.chmod(0o775)
+    assert problem_of(plugin, read_pins(state))[0] == ""  # the user's own group
+    os.chown(above, -1, 12345)
+    problem, hint, _ = problem_of(plugin, read_pins(state))
+    assert (problem, hint) == (f"a group may write in {above}, above it", f"chmod g-w {above}")
+    with pytest.raises(PluginRefused, match="a group may write"):
+        given(plugin)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
+def test_a_folder_above_of_another_user_is_refused(plugin: Path) -> None:
+    state = given(plugin)
+    os.chown(plugin.parents[1], 12345, -1)
+    try:
+        assert problem_of(plugin, read_pins(state))[0].endswith("above it, belongs to another user")
+    finally:
+        os.chown(plugin.parents[1], 0, -1)
+
+
+def test_a_folder_named_by_a_link_is_looked_at_by_both_its_paths(plugin: Path, tmp_path: Path) -> None:
+    state = given(plugin)
+    loose = tmp_path / "loose"
+    loose.mkdir()
+    (loose / "link").symlink_to(plugin.parent)
+    by_link = loose / "link" / plugin.name
+    assert problem_of(by_link, read_pins(state))[0] == ""
+    loose.chmod(0o777)  # whoever may write here may let the link lead elsewhere
+    assert problem_of(by_link, read_pins(state))[0] == f"everybody may write in {loose}, above it"
+    loose.chmod(0o1777)
+    assert problem_of(by_link, read_pins(state))[0] == ""
+    if os.geteuid() == 0:
+        os.chown(loose / "link", 12345, -1, follow_symlinks=False)
+        assert "belongs to another user" in problem_of(by_link, read_pins(state))[0]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
 def test_a_file_of_another_user_is_refused(plugin: Path) -> None:
     os.chown(plugin, 12345, -1)
     assert problem_of(plugin, {})[0] == "belongs to another user"

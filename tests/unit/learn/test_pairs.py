@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -140,3 +141,10 @@ def test_a_broken_judgement_is_named_with_its_line(tmp_path: Path, line: str, re
     (folder / "qrels.tsv").write_text(f"query-id\tcorpus-id\tscore\n{line}\n", "utf-8")
     with pytest.raises(PairsInvalid, match=rf"qrels\.tsv: line 2: .*{reason}"):
         read_pairs(folder)
+
+
+def test_a_pipe_and_a_device_are_refused_without_waiting(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.jsonl")
+    for path in (tmp_path / "pipe.jsonl", Path("/dev/zero"), Path("/dev/null")):
+        with pytest.raises(PairsInvalid, match="not a regular file"):
+            read_pairs(path)
