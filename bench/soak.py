@@ -38,7 +38,7 @@ import psutil
 from bench.daemon import Running, await_answer, launch
 from bench.gauges import Gauges
 from bench.library import Library
-from bench.slopes import Slope, latency, slope
+from bench.soak_report import latencies, slopes
 from bench.stream import VOCABULARY
 from bench.truth import Findings, Truth
 from ragd.cli.client import Client
@@ -235,13 +235,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     with tempfile.TemporaryDirectory(prefix="ragd-") as scratch:
         folder = options.keep or Path(scratch)
         soak = Soak(folder, files=options.files, pace=options.pace, seed=options.seed, minutes=options.minutes)
-        report = reported(soak, options.warmup)
+        report = carried_out(soak, options.warmup)
+        if options.keep:
+            soak.gauges.write(folder / "samples.jsonl")
     print(json.dumps(report))
     return int(bool(report["growing"] or report["errors"] or report["wrong"]))
 
 
-def reported(soak: Soak, warmup_s: float) -> dict[str, Any]:
-    """The whole run and its JSON line; progress goes to standard error."""
+def carried_out(soak: Soak, warmup_s: float) -> dict[str, Any]:
+    """The whole run and its JSON line; the slopes go to standard error as well."""
     begun = time.monotonic()
     try:
         soak.run()
@@ -251,7 +253,6 @@ def reported(soak: Soak, warmup_s: float) -> dict[str, Any]:
         wrong += [f"after a kill: {sentence}" for sentence in soak.settled()]
     finally:
         status = soak.end()
-    slopes = _slopes(soak.gauges, warmup_s)
     return {
         "bench": "soak",
         "minutes": round(took_s / 60, 2),
@@ -264,36 +265,9 @@ def reported(soak: Soak, warmup_s: float) -> dict[str, Any]:
         "exit_status": status,
         "model_equal": not wrong,
         "wrong": wrong[:10],
-        **_latencies(soak.asked),
-        "growing": [name for name, found in slopes.items() if found.verdict == "grows"],
-        "slopes": {name: _rounded(found) for name, found in slopes.items()},
+        **latencies(soak.asked),
+        **slopes(soak.gauges, warmup_s),
     }
-
-
-def _latencies(asked: Sequence[tuple[float, float, float]]) -> dict[str, dict[str, object]]:
-    """Of searches as who asks sees them, as the daemon measures them, and of a sleep that nobody should disturb."""
-    names = ("latency", "latency_inside", "machine_hiccup")
-    return {name: latency(list(values)) for name, values in zip(names, zip(*asked, strict=True), strict=True)}
-
-
-def _slopes(gauges: Gauges, warmup_s: float) -> dict[str, Slope]:
-    """Of every quantity, over the second half of what was sampled."""
-    found = {}
-    for name, points in sorted(gauges.points.items()):
-        half = points[len(points) // 2].work
-        one = slope([point for point in points if point.work >= half], warmup_s=warmup_s)
-        if one is not None:
-            found[name] = one
-            interval = f"{one.per_thousand:+.4g} [{one.low:+.4g}, {one.high:+.4g}]"
-            span = f"{one.first:.5g} to {one.last:.5g} in {1000 * one.span:.0f} edits"
-            print(f"# {name}: {interval} per 1000 edits, {span}: {one.verdict}", file=sys.stderr)
-    return found
-
-
-def _rounded(one: Slope) -> dict[str, Any]:
-    figures = {"per_1000": one.per_thousand, "low": one.low, "high": one.high, "noise": one.noise}
-    ends = {"first": one.first, "last": one.last}
-    return {name: float(f"{value:.4g}") for name, value in (figures | ends).items()} | {"verdict": one.verdict}
 
 
 if __name__ == "__main__":
