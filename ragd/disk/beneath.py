@@ -113,7 +113,8 @@ def _open_at(folder: int, name: bytes, flags: int, relative: bytes) -> int:
             raise PathInvalid(f"{display_path(relative)}: the path is too long", hint="shorten it") from error
         if error.errno == errno.ENXIO:  # a socket, or a device that is not there
             raise _not_regular(relative) from error
-        if error.errno in (errno.ELOOP, errno.ENOTDIR, errno.EMLINK) and _is_link(folder, name):
+        was_link = error.errno in (errno.ELOOP, errno.EMLINK)  # and need not be one any more
+        if was_link or (error.errno == errno.ENOTDIR and _is_link(folder, name)):
             if flags & os.O_DIRECTORY:
                 raise PathInvalid(
                     f"{display_path(relative)}: {display_path(name)} is a link to a folder, which is not followed",

@@ -186,11 +186,6 @@ def test_a_path_that_sockets_cannot_have_gets_a_short_name(patient: Patient) -> 
     assert (long.stat().st_mode & 0o777) == 0o700
 
 
-def test_a_catalog_that_is_none_is_moved_away(patient: Patient) -> None:
-    (patient.state / "catalog.db").write_bytes(b"this is not a catalog" * 500)
-    assert patient.mended("catalog")["command"] == f"mv {patient.state} {patient.state}.broken"
-
-
 def test_the_screen_is_one_screen(patient: Patient) -> None:
     command: list[Any] = [sys.executable, "-m", "ragd", "doctor"]
     done = subprocess.run(command, cwd=patient.folder, env=patient.environment, capture_output=True, text=True)

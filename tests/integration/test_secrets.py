@@ -48,11 +48,9 @@ def test_no_command_line_of_a_running_daemon_holds_a_secret(place: Place) -> Non
     assert [told(" ".join(process.cmdline())) for process in family] == [[]] * len(family)
 
 
-@pytest.mark.parametrize(
-    "command", ["config show", "config show --json", "status --json", "doctor", "plugins list --json", "spend --json"]
-)
+@pytest.mark.parametrize("command", ["config show", "config show --json", "status --json", "doctor"])
 def test_no_command_shows_a_secret(place: Place, command: str) -> None:
-    said = place.ragd(*command.split(), exit_code=None)
+    said = place.ragd(*command.split())  # the doctor too: all is well with this daemon
     assert said
     assert told(said) == []
 
@@ -68,7 +66,6 @@ def test_what_is_masked_is_still_there(place: Place) -> None:
     ("given", "instead"),
     [
         (f":{PASSWORD}@", f":{PASSWORD}x@"),  # a wrong one
-        ("127.0.0.1", "127.0.0.1:x"),  # no port
         ("redis://", "http://"),  # not accepted
         ("redis://", "redis:"),  # hardly an address
     ],
