@@ -92,7 +92,9 @@ def _from_variables(env: Mapping[str, str], problems: list[str]) -> dict[str, Se
             continue
         key = by_variable.get(variable)
         if key is None:
-            near = nearest(variable, [*by_variable, *KNOWN_VARIABLES])
+            whole = PREFIX + TRAINERS.upper()  # the tables of trainers have no variables of their own
+            is_inside = variable.startswith(f"{whole}__")
+            near = whole if is_inside else nearest(variable, [*by_variable, *KNOWN_VARIABLES])
             remedy = f"did you mean {near}?" if near else toml.LIST_KEYS_HINT
             if variable in of_sections:
                 remedy = f"{of_sections[variable]} is a section; its keys are {variable}__…"

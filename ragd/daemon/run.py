@@ -136,7 +136,7 @@ class Daemon:
             self.watching.rescan,
             end_server=partial(self._redis.stop, timeout_s=0.5) if self._redis is not None else None,
         )
-        self.sight = Sight(self.app, self.broker, self.supervisor, self.heartbeat, worker_counts(config))
+        self.sight = Sight(self.app, self.broker, self.supervisor, self.heartbeat)
         self.app.ingest.on_landed = self.sight.meters.landed
         self.reloading = Reloading(self.app.live, load_again, self._adopt, self._notifier)
         self.health = Health(

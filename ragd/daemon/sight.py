@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict
 from typing import Any, Final
@@ -42,10 +43,9 @@ class Sight:
         broker: Broker,
         supervisor: Supervisor,
         heartbeat: Heartbeat,
-        wanted: Mapping[str, int],
         clock: Callable[[], float] = time.time,
     ) -> None:
-        self._app, self._broker, self._supervisor, self._wanted = app, broker, supervisor, wanted
+        self._app, self._broker, self._supervisor = app, broker, supervisor
         self._heartbeat, self._phase = heartbeat, Phase.STARTING
         self._clock = clock
         self._started_at = clock()
@@ -97,7 +97,8 @@ class Sight:
         """
         now, spend = self._clock(), self._app.reader.learning.spend
         since = self._app.reader.overview.waiting_since()
-        state = self._app.config.state
+        state, children = self._app.config.state, self._supervisor.status()
+        kinds = sorted({child.kind for child in children})
         return {
             **self.meters.recent(),
             "told_at": now,
@@ -105,8 +106,8 @@ class Sight:
             "loop_s": self._heartbeat.silent_s,
             "oldest_change_s": 0.0 if since is None else max(0.0, now - since),
             "queue_ages_s": self._queue_ages() if is_redis_up else {},
-            "workers_wanted": dict(self._wanted),
-            "deaths": self._deaths(),
+            "workers_wanted": dict(Counter(child.kind for child in children if child.kind != "redis")),
+            "deaths": {kind: sum(one.deaths for one in children if one.kind == kind) for kind in kinds},
             "spend": {
                 "total": {what: asdict(cost) for what, cost in spend.by_what().items()},
                 "day": {what: asdict(cost) for what, cost in spend.by_what(now - _DAY_S).items()},
@@ -129,12 +130,6 @@ class Sight:
             return oldest_jobs(self._broker)
         except BrokerUnavailable:
             return {}  # that it is away is told as a reason
-
-    def _deaths(self) -> dict[str, int]:
-        deaths: dict[str, int] = {}
-        for child in self._supervisor.status():
-            deaths[child.kind] = deaths.get(child.kind, 0) + child.deaths
-        return deaths
 
     def _sample(self) -> None:
         try:

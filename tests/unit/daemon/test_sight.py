@@ -63,8 +63,7 @@ class Desk:
         self.door = SightDoor(self.sight, self.status)
 
     def over(self, app: Any) -> Sight:
-        wanted = {"embed": 2, "extract": 1}
-        return Sight(app, self.broker, self.supervisor, self.heartbeat, wanted, self.clock)
+        return Sight(app, self.broker, self.supervisor, self.heartbeat, self.clock)
 
     def clock(self) -> float:
         """Days after what the house did."""
@@ -127,7 +126,7 @@ def test_ann_recall_is_sampled_of_inexact_indexes_alone_and_rarely(desk: Desk) -
     vectors = np.random.default_rng(0).standard_normal((600, 16), np.float32)
     index.apply(np.arange(600), vectors / np.linalg.norm(vectors, axis=1, keepdims=True), np.empty(0, np.int64))
     app = replace(desk.house.app, generations=Generations([replace(live, index=index)]))
-    sight = Sight(app, desk.broker, desk.supervisor, desk.heartbeat, {}, lambda: now[0])
+    sight = Sight(app, desk.broker, desk.supervisor, desk.heartbeat, lambda: now[0])
 
     def sampled() -> float | None:
         sight.step()
