@@ -31,8 +31,6 @@ class Store:
             _create(self.path)
         _refuse_emptied(self.path)
         self.connection = connect(self.path, cached_statements=512)
-        # Takes effect in a new catalog only: its free pages can be given back to the disk, a few at a time.
-        self.connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
         migrate(self.connection)
         self.connection.execute("PRAGMA journal_mode = WAL")
         self.connection.execute("PRAGMA synchronous = NORMAL")
@@ -106,6 +104,8 @@ def _create(path: Path) -> None:
     arriving = path.with_name(f".{path.name}.tmp")
     arriving.unlink(missing_ok=True)
     with closing(connect(arriving)) as connection:
+        # Before there is any table: free pages can be given back to the disk, a few at a time.
+        connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
         migrate(connection)
         connection.execute("PRAGMA journal_mode = WAL")
     os.replace(arriving, path)

@@ -21,8 +21,9 @@ from ragd.hooks import spec
 HOOKS = tuple(sorted(name for name in vars(spec) if name.startswith("ragd_")))
 # The commands that ragd has itself; a test compares them with the command line.
 BUILT_IN_COMMANDS = frozenset({
-    "config", "doctor", "documents", "failed", "feedback", "mcp", "models", "plugins", "receipts", "rescan", "retry",
-    "run", "runs", "search", "spend", "status", "train", "triggers", "verify", "version", "worker",
+    "backup", "config", "confirm-delete", "doctor", "documents", "failed", "feedback", "mcp", "models", "plugins",
+    "receipts", "reload", "rescan", "restore", "retry", "run", "runs", "search", "service", "spend", "status", "token",
+    "top", "train", "triggers", "verify", "version", "worker",
 })  # fmt: skip
 BUILT_IN_LAUNCHERS = frozenset({"local"})
 BUILT_IN_ENCODERS = frozenset({"onnx", "sbert", "openai"})
