@@ -117,7 +117,7 @@ def fuzzed(scratch: Path, cases: int, seed: int, models: Path | None = None) -> 
         "log_lines": logged.count("\n"),
         "seconds": round(seconds, 1),
         "seed": seed,
-        "examples": tally.failures[:20] + logged.partition("Traceback")[2].splitlines()[:30],
+        "examples": tally.failures[:20] + _traces(logged)[:3],
     }
 
 
@@ -164,6 +164,16 @@ def _state(daemon: Running, scratch: Path) -> dict[str, object]:
         "runs": client.learn("GET", "runs"),
         "tokens": (scratch / "state" / "tokens.json").read_text(),
     }
+
+
+def _traces(logged: str) -> list[str]:
+    """The tracebacks of a log, each up to the first line that is not indented as they are."""
+    found = []
+    for text in logged.split("Traceback (most recent call last)")[1:]:
+        lines = text.splitlines()
+        end = next((i for i, line in enumerate(lines) if i and line.startswith("time=")), len(lines))
+        found.append("\n".join(lines[:end][-12:]))
+    return found
 
 
 def _differences(before: dict[str, object], after: dict[str, object]) -> list[str]:

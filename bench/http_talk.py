@@ -91,7 +91,9 @@ def _exchange(address: tuple[str, int], case: Case) -> bytes:
 
 def _is_whole(data: bytes, *, is_head: bool) -> bool:
     head, end, body = data.partition(b"\r\n\r\n")
-    if not end or head.startswith(b"HTTP/1.1 1"):
+    if head.startswith(b"HTTP/1.1 100"):  # the answer comes after it
+        return _is_whole(body, is_head=is_head)
+    if not end:
         return False
     if is_head:
         return True
