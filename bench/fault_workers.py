@@ -12,7 +12,6 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from functools import partial
 from pathlib import Path
 from typing import Any, Final, cast
 
@@ -22,7 +21,7 @@ import psutil
 from bench.fault import Outcome, Scenario
 from bench.fault_site import NotSo, Site, site
 from ragd.domain.work import EmbedBatch, EmbedResult, ExtractBatch, ExtractResult
-from ragd.jobs.broker import Broker
+from ragd.jobs.broker import HELD_PREFIX, Broker
 from ragd.jobs.hold import Hold
 from ragd.jobs.payload import decode
 from ragd.jobs.queue import Queues, Trouble
@@ -34,11 +33,10 @@ def killed(scratch: Path) -> Outcome:
     """Kill -9 of each worker, and of the child that reads, in the middle of a job, twice each."""
     with site(scratch) as one:
         for kind in ("extract", "embed", "sandbox") * 2:
-            for _ in range(_FILES // 6):
-                one.write()
-            busy = "extract" if kind == "sandbox" else kind
-            one.until(partial(_is_busy, one, busy), f"the {busy} worker is at work", 20.0)
+            worker = _stopped_at_work(one, "extract" if kind == "sandbox" else kind)
             os.kill(one.child(kind), signal.SIGKILL)
+            if kind == "sandbox":
+                os.kill(worker, signal.SIGCONT)
             one.searches()
         return one.outcome(time.monotonic(), "six times replaced, jobs taken back")
 
@@ -105,11 +103,7 @@ def rubbish(scratch: Path) -> Outcome:
 
 def _hung(scratch: Path, kind: str) -> Outcome:
     with site(scratch) as one:
-        for _ in range(_FILES):
-            one.write()
-        one.until(lambda: _is_busy(one, kind), f"the {kind} worker is at work", 20.0)
-        pid = one.child(kind)
-        os.kill(pid, signal.SIGSTOP)
+        pid = _stopped_at_work(one, kind)
         begun = time.monotonic()
         one.searches()
         one.until(lambda: pid not in one.children(kind), f"the hung {kind} worker is replaced", 60.0)
@@ -117,8 +111,26 @@ def _hung(scratch: Path, kind: str) -> Outcome:
         return one.outcome(begun, f"noticed and replaced after {noticed_s:.0f} s")
 
 
-def _is_busy(one: Site, queue: str) -> bool:
-    return any(worker["queue"] == queue and worker["is_busy"] for worker in one.status().get("workers", ()))
+def _stopped_at_work(one: Site, kind: str) -> int:
+    """Gives a worker work and stops it (SIGSTOP) while it has a job in its hands; its process id. Raises NotSo."""
+    pid = one.child(kind)
+    deadline = time.monotonic() + 60.0
+    broker = Broker(_redis(one))
+    try:
+        while time.monotonic() < deadline:
+            for _ in range(3):
+                one.write(paragraphs=20)
+            patience = time.monotonic() + 2.0
+            while time.monotonic() < patience:
+                held = [key for key in broker.connection.keys(f"{HELD_PREFIX}{kind}-*") if broker.connection.llen(key)]
+                if held:
+                    os.kill(pid, signal.SIGSTOP)
+                    if any(broker.connection.llen(key) for key in held):
+                        return pid
+                    os.kill(pid, signal.SIGCONT)
+        raise NotSo(f"the {kind} worker was never met at work")
+    finally:
+        broker.close()
 
 
 def _failure(one: Site, path: str) -> str:
