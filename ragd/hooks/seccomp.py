@@ -66,7 +66,7 @@ Step = tuple[int, int, int, int]
 def only_compute() -> bool:
     """Binds this process for good; returns whether it could, which is false where the kernel or machine is another.
 
-    Afterwards it opens no socket and uses none by address, starts no program and no child (threads it may), sends
+    Afterwards it opens no socket and sends through none, starts no program and no child (threads it may), sends
     signals to itself alone, and looks into no other process: each of these fails with EPERM. What is open stays open.
     Call it before other threads are started.
     """
