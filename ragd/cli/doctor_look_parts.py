@@ -195,7 +195,7 @@ def redis(loaded: Config, origin: str, *, is_running: bool) -> facts.RedisFacts:
     from ragd.jobs.redis_facts import ask
 
     private = EmbeddedRedis(loaded.state / "broker", loaded.redis.server)
-    url = loaded.redis.url or private.url
+    url = loaded.redis.address or private.url
     parts = urlsplit(url)
     blank = facts.RedisFacts(
         url=masked(url),

@@ -5,12 +5,12 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Annotated, Any
 
 import typer
 
 from ragd.cli.options import AsJson, ConfigFile, StateFolder
-from ragd.cli.session import configuration, daemon_or_snapshot, screen, show_json
+from ragd.cli.session import configuration, daemon, daemon_or_snapshot, screen, show_json
 from ragd.cli.terminal import Terminal, count, one_line, size
 from ragd.cli.top_frame import span
 from ragd.cli.when import ago, duration
@@ -19,10 +19,16 @@ LABEL_WIDTH = 11
 Facts = Mapping[str, Any]
 
 
-def status(ctx: typer.Context, config: ConfigFile = None, state: StateFolder = None, as_json: AsJson = False) -> None:
+def status(
+    ctx: typer.Context,
+    live: Annotated[bool, typer.Option("--live", help="Fail where no daemon runs, as for a health check.")] = False,
+    config: ConfigFile = None,
+    state: StateFolder = None,
+    as_json: AsJson = False,
+) -> None:
     """Show what the daemon does, what is searchable, and what is wrong."""
     loaded = configuration(ctx, config, state)
-    with daemon_or_snapshot(loaded) as answering:
+    with daemon(loaded) if live else daemon_or_snapshot(loaded) as answering:
         answer = answering.status()
     if as_json:
         show_json(answer)

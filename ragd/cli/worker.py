@@ -9,7 +9,7 @@ import typer
 
 from ragd.cli.options import ConfigFile, LogFormat, LogLevel, StateFolder
 from ragd.cli.session import configuration
-from ragd.domain.errors import BrokerUnavailable
+from ragd.domain.errors import BrokerUnavailable, NotFound
 
 if TYPE_CHECKING:
     from ragd.config.schema import Config
@@ -30,6 +30,9 @@ def worker(
         str | None,
         typer.Option("--redis-url", metavar="URL", help="The daemon's Redis; without one that of the daemon here."),
     ] = None,
+    check: Annotated[
+        bool, typer.Option("--check", help="Start none: tell whether one works on this machine, as for a health check.")
+    ] = False,
     log_level: LogLevel = None,
     log_format: LogFormat = None,
     config: ConfigFile = None,
@@ -43,7 +46,10 @@ def worker(
     """
     flags = {"redis.url": redis_url, "log.level": log_level, "log.format": log_format}
     loaded = configuration(ctx, config, state, flags)
-    url = loaded.config.redis.url or _private_url(loaded.config)
+    url = loaded.config.redis.address or _private_url(loaded.config)
+    if check:
+        _check(str(kind), url)
+        return
 
     from ragd.config.logs import log_to_stderr
     from ragd.jobs.worker import worker_main
@@ -67,6 +73,24 @@ def worker(
         endpoint=loaded.config.embed.url,
     )
     raise typer.Exit(status)
+
+
+def _check(kind: str, url: str) -> None:
+    """Raises NotFound unless a worker of this kind gives signs of life here, BrokerUnavailable."""
+    import socket
+
+    from ragd.jobs.broker import Broker
+    from ragd.jobs.roll import workers
+
+    broker, host = Broker(url), socket.gethostname()
+    try:
+        found = [each for each in workers(broker) if each.queue == kind and each.host == host]
+    finally:
+        broker.close()
+    if not found:
+        raise NotFound(f"no {kind} worker gives signs of life on {host}", hint=f"start one: `ragd worker {kind}`")
+    for each in found:
+        typer.echo(f"{each.name}: {each.problem or ('busy' if each.is_busy else 'idle')}")
 
 
 def _private_url(config: Config) -> str:

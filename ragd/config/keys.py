@@ -64,6 +64,11 @@ class Key:
         return PREFIX + self.name.upper().replace(".", "__")
 
     @property
+    def file_variable(self) -> str:
+        """The environment variable that names a file which holds a secret, empty for other keys."""
+        return f"{self.variable}_FILE" if self.is_secret else ""
+
+    @property
     def flag(self) -> str:
         """The command-line flag that sets it, empty when there is none."""
         return FLAGS.get(self.name, "")

@@ -34,6 +34,7 @@ from ragd.domain.errors import ConfigInvalid
 
 _ALWAYS_A_PATH = frozenset({"state", "http.socket", "plugins.folder", "learn.generator"})
 _MAYBE_A_PATH = frozenset({"redis.server", "embed.model"})  # a bare name is a program or a model, not a file
+_MOST_SECRET_BYTES = 4096
 _UNLESS_AN_ADDRESS = frozenset({"learn.teacher"})
 _PATHS = frozenset({"learn.pairs", "learn.prompts"})
 _JSON_EXAMPLES = MappingProxyType(
@@ -85,16 +86,21 @@ def _current_folder() -> Path:
 
 def _from_variables(env: Mapping[str, str], problems: list[str]) -> dict[str, Setting]:
     by_variable = {key.variable: key for key in keys()}
+    tables = [key.variable for key in keys() if key.is_structured]
+    by_file = {key.file_variable: key for key in keys() if key.file_variable}
     of_sections = {PREFIX + name.upper(): name for name in sections()}
     found: dict[str, Setting] = {}
     for variable in sorted(env):
         if not variable.startswith(PREFIX) or variable in KNOWN_VARIABLES or variable.startswith(TEST_PREFIX):
             continue
         key = by_variable.get(variable)
-        if key is None:
-            whole = PREFIX + TRAINERS.upper()  # the tables of trainers have no variables of their own
-            is_inside = variable.startswith(f"{whole}__")
-            near = whole if is_inside else nearest(variable, [*by_variable, *KNOWN_VARIABLES])
+        if variable in by_file:
+            if env[variable]:
+                found |= _from_secret_file(by_file[variable], env, problems)
+        elif key is None:
+            near = next((name for name in tables if variable.startswith(f"{name}__")), "") or nearest(
+                variable, [*by_variable, *by_file, *KNOWN_VARIABLES]
+            )
             remedy = f"did you mean {near}?" if near else toml.LIST_KEYS_HINT
             if variable in of_sections:
                 remedy = f"{of_sections[variable]} is a section; its keys are {variable}__…"
@@ -103,6 +109,25 @@ def _from_variables(env: Mapping[str, str], problems: list[str]) -> dict[str, Se
             # An empty variable means "not set" where empty is not a value: compose files pass them on.
             found |= _from_variable(key, variable, env[variable], problems)
     return found
+
+
+def _from_secret_file(key: Key, env: Mapping[str, str], problems: list[str]) -> dict[str, Setting]:
+    """A secret that stands in a file, as container engines and service managers hand it over; its last line break is
+    not part of it."""
+    variable, path = key.file_variable, env[key.file_variable]
+    if env.get(key.variable):
+        problems.append(f"{variable}: {key.variable} is set as well; give one of them")
+        return {}
+    try:
+        text = Path(path).read_bytes()[: _MOST_SECRET_BYTES + 1].decode()
+    except (OSError, ValueError) as error:
+        why = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
+        problems.append(f"{variable}: {path} cannot be read: {why}")
+        return {}
+    if len(text) > _MOST_SECRET_BYTES or not text.strip():
+        problems.append(f"{variable}: {path} holds no secret: it is {'too long' if text.strip() else 'empty'}")
+        return {}
+    return {key.name: Setting(text.rstrip("\r\n"), Origin(Layer.VARIABLE, variable))}
 
 
 def _from_variable(key: Key, variable: str, text: str, problems: list[str]) -> dict[str, Setting]:

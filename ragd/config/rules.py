@@ -8,7 +8,7 @@ import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 _HOST = re.compile(r"[a-z0-9]([a-z0-9._-]{0,252}[a-z0-9])?|\[[0-9a-f:.]{2,45}\]")
 _HOUR = re.compile(r"(?:[01]\d|2[0-3]):[0-5]\d")
@@ -64,6 +64,16 @@ def host_names(values: tuple[str, ...]) -> tuple[str, ...]:
         if not _HOST.fullmatch(value.lower()):
             raise ValueError('names without a port or a pattern, for example ["search.example.org"]')
     return tuple(value.lower() for value in values)
+
+
+def with_password(address: str, password: str) -> str:
+    """An address with this password, unless it is empty or has one of its own."""
+    parts = urlsplit(address)
+    if not address or not password or parts.password is not None:
+        return address
+    user, host = f"{parts.username or ''}:{quote(password, safe='')}", parts.netloc.rpartition("@")[2]
+    rest = address.partition("://")[2][len(parts.netloc) :]
+    return f"{parts.scheme}://{user}@{host}{rest}"  # a socket has no host, which urlunsplit would not believe
 
 
 def encoder_settings(encoder: str, model: str, precision: str, url: str) -> None:

@@ -115,7 +115,9 @@ class Embed(Section):
     document_prompt: str = Field(default="", description="Text put in front of every chunk.")
     url: str = Field(default="", description="Base address of the endpoint, for example `http://localhost:8080/v1`.")
     api_key: SecretStr = Field(
-        default=SecretStr(""), description="Key for the endpoint; never shown. Best set by its variable."
+        default=SecretStr(""),
+        description="Key for the endpoint; never shown. Best set by its variable, or the "
+        "file that `RAGD_EMBED__API_KEY_FILE` names.",
     )
     timeout_s: float = Field(default=30.0, gt=0, description="Seconds to wait for one answer of the endpoint.")
     retries: int = Field(default=5, ge=0, le=100, description="Further attempts after the endpoint failed or was busy.")
@@ -140,12 +142,22 @@ class Redis(Section):
     url: str = Field(
         default="", description="Address of a Redis server; empty starts a private one in the state folder."
     )
+    password: SecretStr = Field(
+        default=SecretStr(""),
+        description="Its password, where the address holds none; never shown. Best set by its variable, or the file "
+        "that `RAGD_REDIS__PASSWORD_FILE` names.",
+    )
     server: str = Field(default="", description="The `redis-server` program for the private one; empty finds it.")
 
     @field_validator("url")
     @classmethod
     def _redis(cls, value: str) -> str:
         return rules.redis_address(value)
+
+    @property
+    def address(self) -> str:
+        """The address with the password in it; empty for a private server."""
+        return rules.with_password(self.url, self.password.get_secret_value())
 
 
 class Workers(Section):

@@ -82,8 +82,8 @@ class Daemon:
         self._is_broken = False
         self._notifier = Notifier()
         self.heartbeat = Heartbeat(max(self._notifier.watchdog_s or _HUNG_S, _LEAST_HUNG_S))
-        self._redis = None if config.redis.url else self._embedded(stack)
-        self.broker = Broker(self._redis.url if self._redis is not None else config.redis.url)
+        self._redis = None if config.redis.address else self._embedded(stack)
+        self.broker = Broker(self._redis.url if self._redis is not None else config.redis.address)
         stack.callback(self.broker.close)
         self._state_id = hashlib.blake2b(os.fsencode(config.state.absolute()), digest_size=8).hexdigest()
         self.broker.check()

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Final
 
+from ragd.config.keys import keys
 from ragd.config.schema import Config
 
 _MOST_VARIABLE_BYTES: Final = 120_000  # Linux takes 128 KiB
@@ -41,7 +42,9 @@ def worker_environment(config: Config, redis_url: str, log_level: str) -> dict[s
         "RAGD_PLUGINS__FOLDER": str(config.plugins_folder.absolute()),
         "RAGD_COLLECTIONS": _folders_told(config),
     }
-    inherited = {name: value for name, value in os.environ.items() if name != "RAGD_TOKEN"}  # opens a door, not a job
+    # A token opens a door, not a job; secrets that stand in files are told as they are.
+    left_out = {"RAGD_TOKEN", *(name for key in keys() for name in (key.file_variable, key.variable) if key.is_secret)}
+    inherited = {name: value for name, value in os.environ.items() if name not in left_out}
     return {**inherited, **{name: value for name, value in given.items() if value}}
 
 

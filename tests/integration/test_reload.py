@@ -94,8 +94,17 @@ def overridden(place: Place) -> set[str]:
     return {"workers.nice"} if "RAGD_WORKERS__NICE" in place.environment else set()
 
 
-def test_a_reload_without_a_daemon_says_so(places: Places) -> None:
-    assert "no daemon" in places().refused(4, "reload")
+def test_health_checks_tell_a_daemon_and_its_workers(place: Place, places: Places) -> None:
+    place.ragd("status", "--live")
+    assert ": idle" in place.ragd("worker", "embed", "--check")
+    nobody = places()
+    assert "no daemon" in nobody.refused(4, "reload")
+    assert "no daemon" in nobody.refused(4, "status", "--live")
+    nobody.refused(7, "worker", "embed", "--check")
+    private = f"unix://{place.state}/broker/redis.sock?db=5"  # a database that no worker of this daemon knows
+    assert "no embed worker gives signs of life" in nobody.refused(
+        3, "worker", "embed", "--check", "--redis-url", private
+    )
 
 
 def test_the_file_is_read_again_from_where_it_was_found(place: Place) -> None:

@@ -14,7 +14,7 @@ import pytest
 
 from ragd.config.schema import Config
 from ragd.daemon.supervisor import Patience, Supervisor
-from ragd.daemon.workers import worker_command, worker_counts
+from ragd.daemon.workers import worker_command, worker_counts, worker_environment
 from ragd.domain.errors import BrokerUnavailable
 
 SLEEP = (sys.executable, "-I", "-S", "-c", "import time; time.sleep(60)")
@@ -346,3 +346,11 @@ def test_a_worker_is_this_very_program_and_is_told_no_secret_on_its_command_line
 def test_train_workers_are_started_where_models_are_trained(learn: Mapping[str, object], train: int) -> None:
     given = {"learn": learn, "workers": {"extract": 2, "embed": 4}}
     assert worker_counts(Config.model_validate(given)) == {"extract": 2, "embed": 4, "train": train}
+
+
+def test_workers_are_told_a_password_in_the_address_and_nowhere_else(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RAGD_REDIS__PASSWORD_FILE", "/run/secrets/redis")
+    monkeypatch.setenv("RAGD_EMBED__API_KEY_FILE", "/run/secrets/key")
+    told = worker_environment(Config(), "redis://:hush@redis/0", "info")
+    assert told["RAGD_REDIS__URL"] == "redis://:hush@redis/0"
+    assert not [name for name in told if name.endswith("_FILE") and name.startswith("RAGD_")]
