@@ -105,6 +105,7 @@ def _with_config(loaded: Loaded, shell: Shell) -> Iterator[Finding]:
     redis_at, model_at = (str(loaded.origins[key]) for key in ("redis.url", "embed.model"))
     yield from _guarded("redis", lambda: judge.redis(parts.redis(config, redis_at, is_running=daemon.answers), shell))
     yield from _guarded("model", lambda: judge.model(parts.model(config, model_at), shell))
+    yield from _guarded("http", lambda: machine.door(parts.door(config, now=look.now()), shell))
     yield from _guarded("plugins", lambda: judge.plugins(parts.plugins(config), shell))
     yield from _of_machine(config.state, config.read.memory_mb * _MIB, daemon.pid, len(folders), shell)
 

@@ -112,12 +112,25 @@ class DaemonFacts:
 
 @dataclass(frozen=True, slots=True)
 class CatalogFacts:
-    """The catalog: its format, or the code of the error and what it said."""
+    """The catalog: its format, or the code of the error, what it said and its remedy."""
 
     exists: bool
     error: str = ""
     says: str = ""
     format: int = 0
+    hint: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class DoorFacts:
+    """Where HTTP is answered beside the socket, and how many valid tokens there are; or why they cannot be used."""
+
+    tcp: str
+    is_wide: bool = False
+    needs_token: bool = False
+    tokens: int = 0
+    file: Path = Path()
+    error: str = ""
 
 
 @dataclass(frozen=True, slots=True)

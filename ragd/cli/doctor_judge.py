@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from shlex import quote
 
 from ragd.cli import doctor_facts as facts
@@ -164,11 +163,23 @@ def memory(told: facts.MemoryFacts, shell: Shell) -> Iterator[Finding]:
         yield Finding("memory", Level.FINE, f"{size(told.available_bytes)} available of {size(told.total_bytes)}")
 
 
+def door(told: facts.DoorFacts, shell: Shell) -> Iterator[Finding]:
+    """Nobody comes in over TCP who should not, and somebody may where tokens are asked for."""
+    if told.error:
+        yield Finding("http", Level.WRONG, told.error, f"chmod 600 {quote(str(told.file))}", "if it is yours as it is")
+    elif told.tcp and told.needs_token and not told.tokens:
+        says = f"{told.tcp} asks for a token, and no token is valid"
+        yield Finding("http", Level.WRONG, says, f"{shell.ragd} token add laptop --role read")
+    elif told.is_wide:
+        says = f"{told.tcp} is answered to other machines, {count(told.tokens)} valid tokens, without TLS"
+        yield Finding(
+            "http", Level.NOTE, says, hint="let a proxy or a tunnel stand before it: tokens cross in the clear"
+        )
+    else:
+        beside = f" and {told.tcp}" if told.tcp else ""
+        yield Finding("http", Level.FINE, f"answered on the Unix socket{beside}")
+
+
 def folders_of(told: tuple[facts.FolderFacts, ...]) -> int:
     """How many watches all folders together want."""
     return sum(one.folders for one in told if not one.is_network)
-
-
-def path_of(path: Path) -> str:
-    """A path as a shell takes it."""
-    return quote(str(path))

@@ -135,6 +135,8 @@ def catalog(told: facts.CatalogFacts, folder: Path, shell: Shell) -> Iterator[Fi
         yield Finding("catalog", Level.WRONG, told.says, f"{shell.python} -m pip install --upgrade ragd")
     elif told.error == "state_older":
         yield Finding("catalog", Level.WRONG, told.says, f"{shell.ragd} run", "a daemon upgrades it when it starts")
+    elif (named := _COMMAND.findall(told.hint)) and named[0].startswith("ragd "):
+        yield Finding("catalog", Level.WRONG, told.says, shell.program + named[0].removeprefix("ragd"))
     else:
         command = f"mv {quote(str(folder))} {quote(f'{folder}.broken')}"
         hint = "while no daemon runs: the next one builds a new one from your documents; or restore a backup"

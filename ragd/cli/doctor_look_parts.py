@@ -126,14 +126,16 @@ def catalog(folder: Path) -> facts.CatalogFacts:
     """Whether the catalog is there and can be read by this ragd."""
     from ragd.catalog.migrate import FORMAT
     from ragd.catalog.reader import CatalogReader
+    from ragd.disk.mark import require_whole
 
     reader = CatalogReader(folder)
     try:
+        require_whole(folder)
         reader.overview.serving()
     except FileNotFoundError:
         return facts.CatalogFacts(exists=False)
     except RagdError as error:
-        return facts.CatalogFacts(True, error.code, str(error))
+        return facts.CatalogFacts(True, error.code, str(error), hint=error.hint)
     finally:
         reader.close()
     return facts.CatalogFacts(True, format=FORMAT)
@@ -225,6 +227,19 @@ def redis(loaded: Config, origin: str, *, is_running: bool) -> facts.RedisFacts:
 
 def _is_remote(host: str | None) -> bool:
     return host not in (None, "", "localhost", "::1") and not str(host).startswith("127.")
+
+
+def door(loaded: Config, *, now: float) -> facts.DoorFacts:
+    """Where the daemon answers over TCP, and whether its tokens can be read."""
+    from ragd.web.door import door_of
+    from ragd.web.tokens import TokenFile
+
+    stands, tokens = door_of(loaded.http), TokenFile(loaded.state)
+    blank = facts.DoorFacts(stands.tcp, stands.is_wide, stands.needs_token, file=tokens.path)
+    try:
+        return replace(blank, tokens=sum(token.is_valid(now) for token in tokens.read()))
+    except RagdError as error:
+        return replace(blank, error=str(error))
 
 
 def model(loaded: Config, origin: str) -> facts.ModelFacts:

@@ -191,6 +191,23 @@ def test_each_fault_of_a_catalog_has_its_way_out() -> None:
     assert only(parts.catalog(facts.CatalogFacts(False), Path("/s"), ME)).level is Level.FINE
 
 
+def test_a_restore_that_was_cut_off_is_done_again() -> None:
+    told = facts.CatalogFacts(
+        True, "state_corrupt", "cut off", hint="do it again: `ragd --state /s restore --force /b`"
+    )
+    assert only(parts.catalog(told, Path("/s"), ME)).command == "ragd --state /s restore --force /b"
+
+
+def test_a_door_that_asks_for_tokens_has_some_and_keeps_them() -> None:
+    assert only(machine.door(facts.DoorFacts(""), ME)).level is Level.FINE
+    assert only(machine.door(facts.DoorFacts("127.0.0.1:1"), ME)).says.endswith("127.0.0.1:1")
+    wanting = facts.DoorFacts("127.0.0.1:1", needs_token=True)
+    assert only(machine.door(wanting, ME)).command == "ragd token add laptop --role read"
+    assert only(machine.door(facts.DoorFacts("0.0.0.0:1", True, True, 2), ME)).level is Level.NOTE
+    loose = facts.DoorFacts("", file=Path("/s/tokens.json"), error="others may write it")
+    assert only(machine.door(loose, ME)).command == "chmod 600 /s/tokens.json"
+
+
 def test_folders_are_opened_made_or_scanned() -> None:
     assert only(parts.folders((FOLDER,), ME)).level is Level.FINE
     assert only(parts.folders((replace(FOLDER, state="missing"),), ME)).command == "mkdir -p /kb"
