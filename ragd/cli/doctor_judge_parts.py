@@ -118,9 +118,7 @@ def daemon(told: facts.DaemonFacts, shell: Shell) -> Iterator[Finding]:
         yield Finding("daemon", Level.WRONG, says, f"kill {told.pid}", "then start it again; what is done stays done")
     else:
         for reason in told.reasons:
-            commands = _COMMAND.findall(reason)
-            command = commands[0].replace("ragd ", f"{shell.ragd} ", 1) if commands else ""
-            yield Finding("daemon", Level.WRONG, reason, command)
+            yield Finding("daemon", Level.WRONG, reason, _typed(reason, shell.ragd))
         if not told.reasons:
             yield Finding("daemon", Level.FINE, f"process {told.pid} (ragd {told.version}) holds it and is well")
 
@@ -135,12 +133,20 @@ def catalog(told: facts.CatalogFacts, folder: Path, shell: Shell) -> Iterator[Fi
         yield Finding("catalog", Level.WRONG, told.says, f"{shell.python} -m pip install --upgrade ragd")
     elif told.error == "state_older":
         yield Finding("catalog", Level.WRONG, told.says, f"{shell.ragd} run", "a daemon upgrades it when it starts")
-    elif (named := _COMMAND.findall(told.hint)) and named[0].startswith("ragd "):
-        yield Finding("catalog", Level.WRONG, told.says, shell.program + named[0].removeprefix("ragd"))
+    elif command := _typed(told.hint, shell.program):
+        yield Finding("catalog", Level.WRONG, told.says, command, told.hint)
     else:
         command = f"mv {quote(str(folder))} {quote(f'{folder}.broken')}"
         hint = "while no daemon runs: the next one builds a new one from your documents; or restore a backup"
         yield Finding("catalog", Level.WRONG, told.says, command, hint)
+
+
+def _typed(text: str, ragd: str) -> str:
+    """The first command in a text that can be typed as it stands: one with a word such as FILE cannot."""
+    for command in _COMMAND.findall(text):
+        if not any(word.isalpha() and word.isupper() for word in command.split()):
+            return f"{ragd} {command[5:]}" if command.startswith("ragd ") else str(command)
+    return ""
 
 
 def folders(told: tuple[facts.FolderFacts, ...], shell: Shell) -> Iterator[Finding]:
@@ -271,8 +277,7 @@ def plugins(told: facts.PluginsFacts, shell: Shell) -> Iterator[Finding]:
         yield Finding("plugins", Level.WRONG, says, command, "" if command else hint)
     seen: set[str] = set()
     for path, problem, hint in told.problems:
-        command = hint if hint.startswith("chmod ") else (_COMMAND.findall(hint) or [""])[0]
-        command = command.replace("ragd ", f"{shell.ragd} ", 1) if command.startswith("ragd ") else command
+        command = hint if hint.startswith("chmod ") else _typed(hint, shell.ragd)
         if command.startswith("chown"):
             command = shell.as_root(command.replace("$USER", shell.user))
         if command not in seen or not command:  # one folder's rights are told once

@@ -215,7 +215,7 @@ def test_a_state_folder_that_holds_something_else_is_refused(places: Callable[[]
     place = places()
     (place.folder / "kb").mkdir()
     (place.state / "catalog.db").write_bytes(b"this is not a catalog" * 500)
-    assert "is not a readable catalog" in place.refused(6, "run", "kb")
+    assert "is damaged (file is not a database)" in place.refused(6, "run", "kb")
 
 
 def test_a_redis_that_cannot_be_reached_is_named_without_its_password(places: Callable[[], Place]) -> None:

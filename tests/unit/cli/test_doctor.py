@@ -196,6 +196,9 @@ def test_a_restore_that_was_cut_off_is_done_again() -> None:
         True, "state_corrupt", "cut off", hint="do it again: `ragd --state /s restore --force /b`"
     )
     assert only(parts.catalog(told, Path("/s"), ME)).command == "ragd --state /s restore --force /b"
+    hint = "put a backup in its place with `ragd restore FILE --force`; without one, `mv /s /s.damaged` and start again"
+    damaged = only(parts.catalog(facts.CatalogFacts(True, "state_corrupt", "damaged", hint=hint), Path("/s"), ME))
+    assert (damaged.command, damaged.hint) == ("mv /s /s.damaged", hint)
 
 
 def test_a_door_that_asks_for_tokens_has_some_and_keeps_them() -> None:
