@@ -85,6 +85,18 @@ def test_the_units_live_through_hang_and_kill_and_stop_in_order(tmp_path: Path, 
         until(lambda: "one.md" in ask(manager, "search", "what warns ships"), manager)
         until(lambda: "1 searchable" in ask(manager, "status"), manager)  # the worker gave it a vector
 
+        # A reload is done when `reload` returns, and fails where the file is refused.
+        (tmp_path / "more").mkdir()
+        (tmp_path / "more" / "two.md").write_text("# Buoys\n\nThey mark the fairway.\n")
+        (tmp_path / "ragd.toml").write_text(CONFIG.replace('notes"]', 'notes", "/run/test/more"]'))
+        manager.control("reload", SERVICE)
+        until(lambda: "two.md" in ask(manager, "search", "marks the fairway"), manager)
+        (tmp_path / "ragd.toml").write_text("not TOML")
+        assert manager.control("reload", SERVICE, check=False) == ""
+        assert "must be TOML" in (tmp_path / "log").read_text()
+        (tmp_path / "ragd.toml").write_text(CONFIG)
+        assert (state_of(manager)["ActiveState"], state_of(manager)["NRestarts"]) == ("active", "0")
+
         # Only the committing thread stands still: the watchdog is not fed any more, and systemd starts it anew.
         first = manager.outside_pid(state["MainPID"])
         with stopped_thread(first):
