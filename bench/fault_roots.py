@@ -22,7 +22,7 @@ _MANY: Final = 24  # documents: fewer than 20 that go are believed
 
 
 def unmounted(scratch: Path) -> Outcome:
-    """The folder is a mount that goes away and comes back, changed meanwhile."""
+    """The folder is a mount that goes away and comes back, changed meanwhile; the daemon is started anew in between."""
     behind, folder = scratch / "disk", scratch / "kb"
     behind.mkdir()
     folder.mkdir()
@@ -32,6 +32,9 @@ def unmounted(scratch: Path) -> Outcome:
         site(scratch, folder=folder, files=_MANY) as one,
     ):
         _umount(folder)
+        one.until_said("the folder is empty", "confirm-delete")
+        one.stop()
+        one.launch()
         said = one.until_said("the folder is empty", "confirm-delete")
         _check_kept(one)
         one.folder = behind

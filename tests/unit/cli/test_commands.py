@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
+import pty
+import subprocess
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -174,6 +178,28 @@ def test_held_deletions_are_listed_and_nothing_is_deleted_unless_somebody_agrees
     assert ragd("confirm-delete", "/docs").stdout == "nothing is held\n"
     assert json.loads(ragd("confirm-delete", "--json").stdout)["confirmed"] == []
     assert not [asked for asked in backend.asked if asked[0] == "confirm_delete"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("answer", "exit_code", "is_agreed"), [("n", 2, False), ("y", 0, True)])
+def test_on_a_terminal_a_person_is_asked(
+    backend: Any, state: Path, answer: str, exit_code: int, is_agreed: bool
+) -> None:
+    backend.answers["status"] = WATCH
+    ours, theirs = pty.openpty()
+    command = [sys.executable, "-m", "ragd", "--state", str(state), "confirm-delete"]
+    with subprocess.Popen(command, stdin=theirs, stdout=theirs, stderr=theirs) as process:
+        said = b""
+        while b"[y/N]" not in said:
+            said += os.read(ours, 1024)
+        os.write(ours, answer.encode() + b"\n")
+        assert process.wait(30) == exit_code
+    for end in (ours, theirs):
+        os.close(end)
+    assert b"Remove these 30 documents from the index?" in said
+    assert [asked for asked in backend.asked if asked[0] == "confirm_delete"] == [
+        ("confirm_delete", (None, 30))
+    ] * is_agreed
 
 
 def test_as_many_documents_as_were_shown_are_let_go(ragd: Any, backend: Any) -> None:
