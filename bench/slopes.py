@@ -29,8 +29,9 @@ class Point:
 class Slope:
     """Growth per thousand edits, the 95 % interval around it, and what the fit saw.
 
-    `span` is the work that the fitted points cover, in thousands of edits; `noise` the standard deviation of the bins
-    around the line, in units of the quantity; `points` how many samples were fitted, in `lives` lives.
+    `resolution` is what the quantity is measured in: a growth of less than that says nothing. `span` is the work that
+    the fitted points cover, in thousands of edits; `noise` the standard deviation of the bins around the line, in units
+    of the quantity; `points` how many samples were fitted, in `lives` lives.
     """
 
     per_thousand: float
@@ -42,6 +43,7 @@ class Slope:
     lives: int
     first: float
     last: float
+    resolution: float = 0.0
 
     @property
     def growth(self) -> float:
@@ -53,12 +55,12 @@ class Slope:
         """`grows` beyond noise, `shrinks`, `noise` (a slope, but smaller than the scatter), or `flat` (none seen)."""
         if self.low <= 0 <= self.high:
             return "flat"
-        if abs(self.growth) <= 2 * self.noise:
+        if abs(self.growth) <= max(2 * self.noise, self.resolution):
             return "noise"
         return "grows" if self.per_thousand > 0 else "shrinks"
 
 
-def slope(points: Iterable[Point], *, warmup_s: float, seed: int = 0) -> Slope | None:
+def slope(points: Iterable[Point], *, warmup_s: float, resolution: float = 0.0, seed: int = 0) -> Slope | None:
     """Theil and Sen's slope over the points older than `warmup_s` in their life; None when too few are left.
 
     Pairs of points are of one life only, so that a restart neither hides growth nor looks like it. Each life is
@@ -88,6 +90,7 @@ def slope(points: Iterable[Point], *, warmup_s: float, seed: int = 0) -> Slope |
         lives=len(lives),
         first=float(bins[0][1][0]),
         last=float(bins[-1][1][-1]),
+        resolution=resolution,
     )
 
 

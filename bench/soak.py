@@ -11,8 +11,10 @@ limits is limited tightly, so that what comes and what goes is in balance after 
 Every two seconds all that could grow is sampled: resident memory, handles and threads of the daemon, of each worker and
 of Redis, the state folder by part, rows by table, keys and memory of Redis. `slopes` tells of each the growth per
 thousand edits with its 95 % interval (Theil-Sen within the lives of a process, after their warm-up, in the part of the
-run after `--warmup`; see `bench.slopes`) and a verdict: `grows` where the growth is beyond noise. `latency` compares
-the p99 of searches in the first third with the last, `latency_inside` does so for what the daemon measures, and
+run after `--warmup`; see `bench.slopes`) and a verdict: `grows` where the growth is beyond noise, and beyond what the
+quantity comes in (a MiB of memory, one handle). A daemon's memory counts from its 400th second on, when what it
+remembers is full: the last 2,000 query vectors, five minutes of timings. So run for 15 minutes at least. `latency`
+compares the p99 of searches in the first third with the last, `latency_inside` what the daemon measures, and
 `machine_hiccup` for how late a sleep of a millisecond ends: where that grows too, others were at work. At the end the
 stream rests: every document must be found as the dictionary beside the folder says, nothing else, `verify` clean; then
 the daemon is killed and started once more, and it must be so still. The last line is one JSON object.

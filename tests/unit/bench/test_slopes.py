@@ -50,6 +50,15 @@ def test_what_is_young_does_not_count() -> None:
     assert fitted(samples(warming), 160).verdict == "flat"
 
 
+def test_growth_below_what_a_quantity_comes_in_is_noise() -> None:
+    creeping = samples([50 + 0.004 * i for i in range(100)])
+    assert fitted(creeping).verdict == "grows"
+    found = slope(creeping, warmup_s=0, resolution=1.0)
+    assert found is not None
+    assert found.verdict == "noise"
+    assert abs(found.per_thousand - 0.2) < 0.001  # it is told all the same
+
+
 def test_too_few_samples_say_nothing() -> None:
     assert slope(samples([1, 2, 3]), warmup_s=0) is None
 
