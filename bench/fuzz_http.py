@@ -83,7 +83,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     for failure in found.pop("examples"):
         print(failure, file=sys.stderr)
     print(json.dumps(found))
-    return int(bool(found["failures"] or found["crashes"] or found["hangs"] or found["state_changed"]))
+    return int(any(found[name] for name in ("failures", "crashes", "hangs", "tracebacks_shown", "state_changed")))
 
 
 def fuzzed(scratch: Path, cases: int, seed: int, models: Path | None = None) -> dict[str, Any]:
