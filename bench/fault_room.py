@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Final
 
 from bench.fault import Outcome, Scenario
 from bench.fault_hand import ended, kill, mounted, refused, writing
+from bench.fault_redis import Server
 from bench.fault_site import NotSo, Site, site
 
 _BUSY_S: Final = 13.0  # longer than SQLite is told to wait
@@ -24,8 +26,8 @@ class Ballast:
     def __init__(self, folder: Path) -> None:
         self.path = folder / "ballast"
 
-    def fill(self) -> None:
-        """No room from here on."""
+    def fill(self, *, but: int = 0) -> None:
+        """No room from here on, but for some bytes."""
         with self.path.open("ab", buffering=0) as file:
             for size_bytes in (1 << 20, 1 << 12, 1):
                 try:
@@ -33,6 +35,7 @@ class Ballast:
                         pass
                 except OSError:
                     continue
+        os.truncate(self.path, self.path.stat().st_size - but)
 
     def free(self) -> None:
         """Room again."""
@@ -40,10 +43,10 @@ class Ballast:
 
 
 @contextmanager
-def small(scratch: Path, size_mb: int = 48) -> Iterator[tuple[Site, Ballast]]:
-    """A site whose state folder lies on a disk of its own, and what fills that disk."""
+def small(scratch: Path, size_mb: int = 48, **more: str) -> Iterator[tuple[Site, Ballast]]:
+    """A site whose state folder lies on a disk of its own, and what fills that disk. `more` are settings."""
     with mounted(_made(scratch / "disk"), "-t", "tmpfs", "-o", f"size={size_mb}m", "tmpfs"):
-        settings = {"RAGD_INDEX__SNAPSHOT_S": "1"}
+        settings = {"RAGD_INDEX__SNAPSHOT_S": "1", **more}
         with site(scratch / "disk", folder=scratch / "kb", environment=settings) as one:
             yield one, Ballast(scratch / "disk")
 
@@ -65,13 +68,18 @@ def full_while_committing(scratch: Path) -> Outcome:
 
 def full_while_snapshotting(scratch: Path) -> Outcome:
     """There is room for commits and none for a snapshot; the daemon stops and starts on what there is."""
-    with small(scratch) as (one, ballast):
-        one.write(paragraphs=3000)
+    with ExitStack() as stack:
+        redis = Server(scratch / "r")  # on another disk: its own complaint is told by another scenario
+        stack.callback(redis.stop)
+        redis.start()
+        one, ballast = stack.enter_context(small(scratch, RAGD_REDIS__URL=redis.url))
+        one.write(paragraphs=1500)
         one.until_whole()
-        one.until(lambda: [*one.state.glob("generations/*/[0-9]*")], "a snapshot is written")
+        one.until(lambda: [*one.state.glob("generations/*/[0-9]*/index.faiss")], "a snapshot is written")
         before = {path.name for path in one.state.glob("generations/*/*")}
+        largest = max(path.stat().st_size for path in one.state.glob("generations/*/*/index.faiss"))
+        ballast.fill(but=largest - (1 << 13))
         one.write()
-        ballast.fill()
         said = one.until_said("no snapshot of the index")
         if left := [path.name for path in one.state.glob("generations/*/.*")]:
             raise NotSo(f"half a snapshot was left: {left}")
@@ -107,18 +115,20 @@ def full_while_starting(scratch: Path) -> Outcome:
 def full_while_logging(scratch: Path) -> Outcome:
     """Standard error is a file on a full disk, and logs are many."""
     with mounted(_made(scratch / "logs"), "-t", "tmpfs", "-o", "size=1m", "tmpfs"):
-        one = Site(scratch, environment={"RAGD_LOG__LEVEL": "debug"})
+        one = Site(scratch)
         one.log = scratch / "logs" / "daemon.log"
         ballast = Ballast(scratch / "logs")
         try:
-            one.start("--verbose")
+            one.start()
             ballast.fill()
-            for _ in range(5):
+            for _ in range(3):
+                os.kill(one.child("extract"), signal.SIGKILL)  # which is told, but for the disk
                 one.edit()
                 one.until_whole()
             size = one.log.stat().st_size
             ballast.free()
             begun = time.monotonic()
+            os.kill(one.child("extract"), signal.SIGKILL)
             one.edit()
             found = one.outcome(begun, "lines were lost while the disk was full, and no more")
             if one.log.stat().st_size <= size:
@@ -132,16 +142,17 @@ def full_while_logging(scratch: Path) -> Outcome:
 
 def log_reader_gone(scratch: Path) -> Outcome:
     """Standard error is a pipe whose reader ends, as a log collector does."""
-    with site(scratch, environment={"RAGD_LOG__LEVEL": "debug"}) as one:
+    with site(scratch) as one:
         one.stop()
         reading, writing_end = os.pipe()
-        command = [sys.executable, "-m", "ragd", "--state", str(one.state), "run", str(one.folder), "--verbose"]
+        command = [sys.executable, "-m", "ragd", "--state", str(one.state), "run", str(one.folder)]
         one.adopt(subprocess.Popen(command, env={**os.environ, **one.environment}, stderr=writing_end))
         os.close(writing_end)
         one.until(lambda: os.read(reading, 65536), "it says something")
         os.close(reading)
         begun = time.monotonic()
         for _ in range(3):
+            os.kill(one.child("extract"), signal.SIGKILL)
             one.edit()
             one.until_whole()
         found = one.outcome(begun, "lines were lost, and no more")

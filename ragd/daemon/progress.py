@@ -6,6 +6,7 @@ import os
 import sys
 import time
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TextIO
@@ -93,8 +94,7 @@ class Progress:
         now = self._clock()
         text = line(count, self._rate(now, count.chunks - count.lacking))
         if self._out.isatty():
-            self._out.write(f"\r\x1b[K{text}")
-            self._out.flush()
+            self._write(f"\r\x1b[K{text}")
             self._is_open = True
         elif now - self._said_at >= _LINES_EVERY_S:
             self._said_at = now
@@ -109,12 +109,16 @@ class Progress:
 
     def _close(self) -> None:
         if self._is_open:
-            self._out.write("\r\x1b[K")
+            self._write("\r\x1b[K")
             self._is_open = False
 
     def _say(self, text: str) -> None:
-        self._out.write(text + "\n")
-        self._out.flush()
+        self._write(text + "\n")
+
+    def _write(self, text: str) -> None:
+        with suppress(OSError):  # a full disk, a terminal or a reader that is gone: the work goes on
+            self._out.write(text)
+            self._out.flush()
 
 
 def ready_line(count: Count, roots: Iterable[bytes], state_folder: Path) -> str:

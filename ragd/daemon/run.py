@@ -7,7 +7,7 @@ import os
 import signal
 import sys
 import time
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from functools import partial
 
 from ragd import app as construct
@@ -293,4 +293,5 @@ class Daemon:
 
     def _say(self, text: str) -> None:
         if self._says and sys.stderr.isatty():
-            sys.stderr.write(text + "\n")
+            with suppress(OSError):
+                sys.stderr.write(text + "\n")
