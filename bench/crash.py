@@ -1,14 +1,15 @@
 """Kill -9 of everything that runs, at random moments of an edit stream that never rests.
 
-    python -m bench.crash --kills 200 [--seed N] [--files 60] [--pace 15]
+    python -m bench.crash --kills 500 [--seed N] [--files 60] [--pace 15] [--torn 0.6]
 
-A daemon with its private Redis and a tiny model (random weights, a real ONNX session: the plumbing is under
-test, not the vectors) watches a folder of small Markdown files. Each round kills one of: the daemon, its extract
-worker, its embed worker, Redis, the reading child of the extract worker; one daemon kill in four is followed by
-another while it starts. Edits go on before, during and after. Then the stream pauses, and within 30 s (the
-periodic rescan is off) everything must be searchable and equal to the folder: documents, hits by words and by
-meaning, text that is gone, the catalog's own sums, `verify`. What is not counts as `lost`, `ghosts`,
-`duplicates`, or in `verify_clean`.
+A daemon with its private Redis and a tiny model (random weights, a real ONNX session: the plumbing is under test,
+not the vectors) watches a folder of small Markdown files. Each round kills one of: the daemon, its extract worker,
+its embed worker, Redis, the reading child of the extract worker; one daemon kill in four is followed by another
+while it starts. A share `--torn` of the daemon's kills is a power cut: before the next start files are torn that
+no fsync had promised, and the newest snapshot as a bad disk does (`bench.torn` says exactly what). Edits go on
+before, during and after. Then the stream pauses, and within 30 s (the periodic rescan is off) everything must be
+searchable and equal to the folder: documents, hits by words and by meaning, text that is gone, the catalog's own
+sums, `verify`. What is not counts as `lost`, `ghosts`, `duplicates`, or in `verify_clean`.
 
 `back_s` is the time from a daemon's kill until it answers a search again; the other kills do not interrupt
 search (`search_failures` counts where they do). `current_s` is the time from the pause of the edits
@@ -33,9 +34,11 @@ from pathlib import Path
 
 import psutil
 
+from bench import torn
 from bench.daemon import Running, launch
 from bench.stream import Editor, Stream
 from bench.truth import Findings, Truth
+from bench.wal import Log, look
 from ragd.domain.errors import RagdError
 from ragd.testing.tiny import tiny_model
 
@@ -63,6 +66,7 @@ class Tally:
     unclean: int = 0
     orphans: int = 0
     search_failures: int = 0
+    torn: dict[str, int] = field(default_factory=lambda: dict.fromkeys(torn.KINDS, 0))
 
     def add(self, found: Findings) -> None:
         """Counts what was still wrong when patience ended."""
@@ -77,6 +81,7 @@ class Tally:
             "bench": "crash",
             "kills": sum(self.kills.values()),
             "by_target": self.kills,
+            "torn": self.torn,
             "lost": self.lost,
             "ghosts": self.ghosts,
             "duplicates": self.duplicates,
@@ -95,14 +100,17 @@ class Tally:
 class Arena:
     """One folder, its daemon, and the hand that kills."""
 
-    def __init__(self, scratch: Path, *, files: int, pace: float, seed: int) -> None:
+    def __init__(self, scratch: Path, *, files: int, pace: float, seed: int, torn_share: float) -> None:
         self._random = random.Random(seed)
+        self._torn_share = torn_share
+        self._settled_log = Log(b"", 0, 0)
         self._folder, self._state = scratch / "documents", scratch / "state"
         self._environment = {
             "RAGD_EMBED__MODEL": str(tiny_model(scratch / "model", max_tokens=256)),
             "RAGD_WATCH__SETTLE_S": "0.1",
             "RAGD_WATCH__UNCLOSED_S": "0.5",
             "RAGD_WATCH__RESCAN_S": "0",
+            "RAGD_INDEX__SNAPSHOT_S": "3",
             "OMP_NUM_THREADS": "1",
         }
         self._errors = (scratch / "daemon.log").open("ab")
@@ -138,6 +146,7 @@ class Arena:
             except RagdError as error:
                 found = Findings(lost=[f"no answer: {error}"])
             if found.is_clean or time.monotonic() > deadline:
+                self._settled_log = look(self._state / "catalog.db")
                 return found
             time.sleep(0.05)
 
@@ -184,6 +193,10 @@ class Arena:
         self._daemon.process.wait()
         self._daemon.client.close()
         self.tally.kills["daemon"] += 1
+        if self._random.random() < self._torn_share:
+            psutil.wait_procs(children, timeout=2.0)
+            kind = self._random.choice(torn.KINDS)
+            self.tally.torn[kind] += torn.tear(kind, self._state, self._random, self._settled_log)
         self._daemon = self._launched()
         return killed_at, children
 
@@ -216,22 +229,30 @@ class Arena:
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the rounds and prints the JSON line; 1 when anything was wrong."""
     parser = argparse.ArgumentParser(prog="bench.crash", description=__doc__.partition("\n")[0])
-    parser.add_argument("--kills", type=int, default=200, help="how many processes are killed (default 200)")
+    parser.add_argument("--kills", type=int, default=500, help="how many processes are killed (default 500)")
     parser.add_argument("--seed", type=int, default=1, help="of the edits, the targets and the moments (default 1)")
     parser.add_argument("--files", type=int, default=60, help="documents in the folder (default 60)")
     parser.add_argument("--pace", type=float, default=15.0, help="edits a second (default 15)")
+    parser.add_argument("--torn", type=float, default=0.6, help="share of the daemon's kills that tear (default 0.6)")
     parser.add_argument("--keep", type=Path, help="work in this folder and leave it there")
     options = parser.parse_args(argv)
     with tempfile.TemporaryDirectory(prefix="ragd-") as scratch:
         folder = options.keep or Path(scratch)
-        tally = run(folder, kills=options.kills, seed=options.seed, files=options.files, pace=options.pace)
+        tally = run(
+            folder,
+            kills=options.kills,
+            seed=options.seed,
+            files=options.files,
+            pace=options.pace,
+            torn_share=options.torn,
+        )
     print(json.dumps(tally.report()))
     return int(bool(tally.lost or tally.ghosts or tally.duplicates or tally.unclean or tally.orphans))
 
 
-def run(scratch: Path, *, kills: int, seed: int, files: int = 60, pace: float = 15.0) -> Tally:
+def run(scratch: Path, *, kills: int, seed: int, files: int = 60, pace: float = 15.0, torn_share: float = 0.6) -> Tally:
     """The whole benchmark in an empty folder; progress and findings go to standard error."""
-    arena = Arena(scratch, files=files, pace=pace, seed=seed)
+    arena = Arena(scratch, files=files, pace=pace, seed=seed, torn_share=torn_share)
     try:
         _say(arena.settled(), f"started with {files} files")
         for target in _targets(seed):

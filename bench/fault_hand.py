@@ -30,9 +30,9 @@ def kill(one: Site) -> None:
     psutil.wait_procs(children, timeout=5.0)
 
 
-def cut(path: Path, rng: random.Random, *, least: int = 0) -> int:
-    """Cuts a file at a random byte at or behind `least`; returns how many bytes are left."""
-    left = rng.randrange(least, max(least + 1, path.stat().st_size))
+def cut(path: Path, rng: random.Random) -> int:
+    """Cuts a file at a random byte; returns how many bytes are left."""
+    left = rng.randrange(max(1, path.stat().st_size))
     os.truncate(path, left)
     return left
 

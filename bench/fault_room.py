@@ -8,13 +8,12 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
 from bench.fault import Outcome, Scenario
 from bench.fault_hand import ended, kill, mounted, refused, writing
-from bench.fault_redis import Server
 from bench.fault_site import NotSo, Site, site
 
 _BUSY_S: Final = 13.0  # longer than SQLite is told to wait
@@ -26,8 +25,8 @@ class Ballast:
     def __init__(self, folder: Path) -> None:
         self.path = folder / "ballast"
 
-    def fill(self, *, but: int = 0) -> None:
-        """No room from here on, but for some bytes."""
+    def fill(self) -> None:
+        """No room from here on."""
         with self.path.open("ab", buffering=0) as file:
             for size_bytes in (1 << 20, 1 << 12, 1):
                 try:
@@ -35,7 +34,6 @@ class Ballast:
                         pass
                 except OSError:
                     continue
-        os.truncate(self.path, self.path.stat().st_size - but)
 
     def free(self) -> None:
         """Room again."""
@@ -43,10 +41,10 @@ class Ballast:
 
 
 @contextmanager
-def small(scratch: Path, size_mb: int = 48, **more: str) -> Iterator[tuple[Site, Ballast]]:
-    """A site whose state folder lies on a disk of its own, and what fills that disk. `more` are settings."""
+def small(scratch: Path, size_mb: int = 48) -> Iterator[tuple[Site, Ballast]]:
+    """A site whose state folder lies on a disk of its own, and what fills that disk."""
     with mounted(_made(scratch / "disk"), "-t", "tmpfs", "-o", f"size={size_mb}m", "tmpfs"):
-        settings = {"RAGD_INDEX__SNAPSHOT_S": "1", **more}
+        settings = {"RAGD_INDEX__SNAPSHOT_S": "1"}
         with site(scratch / "disk", folder=scratch / "kb", environment=settings) as one:
             yield one, Ballast(scratch / "disk")
 
@@ -67,28 +65,29 @@ def full_while_committing(scratch: Path) -> Outcome:
 
 
 def full_while_snapshotting(scratch: Path) -> Outcome:
-    """There is room for commits and none for a snapshot; the daemon stops and starts on what there is."""
-    with ExitStack() as stack:
-        redis = Server(scratch / "r")  # on another disk: its own complaint is told by another scenario
-        stack.callback(redis.stop)
-        redis.start()
-        one, ballast = stack.enter_context(small(scratch, RAGD_REDIS__URL=redis.url))
-        one.write(paragraphs=1500)
-        one.until_whole()
-        one.until(lambda: [*one.state.glob("generations/*/[0-9]*/index.faiss")], "a snapshot is written")
-        before = {path.name for path in one.state.glob("generations/*/*")}
-        largest = max(path.stat().st_size for path in one.state.glob("generations/*/*/index.faiss"))
-        ballast.fill(but=largest - (1 << 13))
-        one.write()
-        said = one.until_said("no snapshot of the index")
-        if left := [path.name for path in one.state.glob("generations/*/.*")]:
-            raise NotSo(f"half a snapshot was left: {left}")
-        one.searches()
-        one.stop()
-        begun = time.monotonic()
-        ballast.free()
-        one.start()
-        return one.outcome(begun, f"{len(before)} earlier snapshots kept; said: {said[:80]}")
+    """There is room for commits and none for snapshots; the daemon stops without one, and starts on what there is."""
+    one = Site(scratch, environment={"RAGD_INDEX__SNAPSHOT_S": "1"})
+    place = _made(one.state / "generations")
+    with mounted(place, "-t", "tmpfs", "-o", "size=1m", "tmpfs"):
+        ballast = Ballast(place)
+        try:
+            one.start()
+            one.until(lambda: [*place.glob("*/[0-9]*")], "a snapshot is written")
+            before = {path.name for path in place.glob("*/[0-9]*")}
+            ballast.fill()
+            one.edit()
+            said = one.until_said("no snapshot of the index", "no room")
+            if {path.name for path in place.glob("*/*")} != before:
+                raise NotSo("half a snapshot was left, or a whole one was removed")
+            one.searches()
+            one.stop()
+            begun = time.monotonic()
+            one.launch()
+            one.until(lambda: not one.wrong(), "all is served without a new snapshot")
+            ballast.free()
+            return one.outcome(begun, f"earlier snapshots stayed; said: {said[:90]}")
+        finally:
+            one.close()
 
 
 def full_while_starting(scratch: Path) -> Outcome:
