@@ -11,7 +11,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Final
 
-from bench import fault_files, fault_room
+from bench import fault_files, fault_room, fault_vectors
 from bench.fault import Outcome, Scenario
 from bench.fault_hand import ended, fold, kill, mounted, ragd, refused, spoil
 from bench.fault_site import NotSo, site
@@ -164,6 +164,7 @@ SCENARIOS: Final = (
     Scenario("catalog-damaged-running", "the catalog becomes noise while the daemon runs", catalog_damaged_running),
     Scenario("format-older", "a catalog of an older format", older_format),
     Scenario("format-newer", "a catalog of a newer format", newer_format),
+    *fault_vectors.SCENARIOS,
     *fault_files.SCENARIOS,
     *fault_room.SCENARIOS,
 )

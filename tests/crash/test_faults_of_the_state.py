@@ -18,6 +18,7 @@ CHOSEN = (
     "disk-full-committing",
     "disk-full-logging",
     "format-older",
+    "vector-flipped-memory",
 )
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
 
