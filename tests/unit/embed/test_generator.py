@@ -14,6 +14,8 @@ from ragd.domain.learning import Prompt
 from ragd.embed.generator import Generator, load_generator
 from ragd.testing.tiny import tiny_generator
 
+pytestmark = pytest.mark.slow  # a tiny transformer on torch, whose import alone takes seconds
+
 PROMPTS = [Prompt("how tall is it?", "7 metres"), Prompt("谁画的？", "王"), Prompt("x" * 900, "long"), Prompt("", "y")]
 
 

@@ -37,6 +37,8 @@ from ragd.testing.indexed import IndexedState
 from ragd.testing.tiny import tiny_generator, tiny_model
 from tests.unit.flow.lesson import DIMENSION, Lesson, fit_adapter, trained
 
+pytestmark = pytest.mark.slow  # an endpoint, whole catalogs and many questions
+
 
 @pytest.fixture(scope="module")
 def lesson(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lesson]:

@@ -18,6 +18,8 @@ from ragd.flow.observation import Observation
 from ragd.learn.observe import Lens
 from tests.unit.flow.house import House, Rotated
 
+pytestmark = pytest.mark.slow  # hundreds of windows
+
 SIZE, WARMUP = Lens().size, Lens().warmup
 WORDS = tuple(f"{kind}{n}" for kind in ("river", "forest", "meadow") for n in range(60))
 OTHER = ("engine", "piston", "valve")

@@ -25,6 +25,8 @@ from ragd.learn.splits import Side, Split
 from ragd.testing.embeddings import EmbeddingServer
 from tests.unit.flow.lesson import DIMENSION, Lesson
 
+pytestmark = pytest.mark.slow  # an endpoint and whole catalogs
+
 
 @pytest.fixture(scope="module")
 def lesson(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lesson]:
