@@ -7,7 +7,10 @@ import json
 import os
 import random
 import shutil
+import signal
 import sqlite3
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,7 +18,8 @@ from typing import Any
 import pytest
 
 from ragd.catalog.migrate import FORMAT
-from ragd.catalog.store import CATALOG
+from ragd.catalog.store import CATALOG, Store
+from ragd.disk.faults import VARIABLE
 from ragd.disk.lock import StateLock
 from ragd.disk.mark import MARK, require_whole
 from ragd.domain.errors import BackupInvalid, DiskFull, NotFound, PathInvalid, StateCorrupt, StateLocked, StateNewer
@@ -278,3 +282,52 @@ def test_a_folder_between_old_and_new_is_refused_with_the_command_that_mends_it(
 def test_manifests_are_json_that_people_can_read(house: House, tmp_path: Path) -> None:
     said = json.loads(take(house.state, tmp_path / "file").encoded())
     assert (said["format"], said["ragd"], said["created_at"], said["catalog_format"]) == (1, "9.9", 5000.0, FORMAT)
+
+
+def command(*arguments: str, killed_at: str = "") -> int:
+    environment = {**os.environ, VARIABLE: killed_at}
+    done = subprocess.run([sys.executable, "-m", "ragd", *arguments], env=environment, capture_output=True, check=False)
+    assert b"Traceback" not in done.stderr
+    return done.returncode
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("point", ["restore.before_swap", "restore.in_swap", "restore.after_swap"])
+def test_a_restore_that_is_killed_is_done_again_and_nobody_starts_before(
+    house: House, tmp_path: Path, point: str
+) -> None:
+    file, state = tmp_path / "ragd.backup", tmp_path / "other"
+    take(house.state, file)
+    Store(make(state)).close()
+    restore = ("--state", str(state), "restore", "--force", str(file))
+    assert command(*restore, killed_at=point) == -signal.SIGKILL
+    with pytest.raises(StateCorrupt, match="was cut off") as refused:
+        Store(state)
+    assert refused.value.hint == f"do it again: `ragd {' '.join(restore)}`"
+    assert command(*restore) == 0
+    assert not list(state.glob(".re*"))
+    kept = Store(state)
+    for table in ("documents", "chunks", "vectors", "models", "receipts"):
+        counts = [
+            s.connection.execute(f"SELECT count(*) FROM {table}").fetchone() for s in (kept, house.app.tables.store)
+        ]
+        assert counts[0] == counts[1]
+    kept.close()
+
+
+@pytest.mark.slow
+def test_a_backup_that_is_killed_leaves_the_one_before(house: House, tmp_path: Path) -> None:
+    file = tmp_path / "ragd.backup"
+    take(house.state, file)
+    before = file.read_bytes()
+    backup = ("--state", str(house.state), "backup", "--force", str(file))
+    assert command(*backup, killed_at="backup.before_rename") == -signal.SIGKILL
+    assert file.read_bytes() == before
+    assert command(*backup) == 0
+    assert check_backup(file).catalog_format == FORMAT
+    assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == []
+
+
+def make(folder: Path) -> Path:
+    folder.mkdir(mode=0o700)
+    return folder
