@@ -22,10 +22,10 @@ test: $(READY) ## Run every test
 	@$(BIN)/python -m pytest -m alone tests
 
 test-near: $(READY)
-	@$(BIN)/python -m pytest -m "not alone" tests/unit tests/docs tests/architecture tests/ops
+	@$(BIN)/python -m pytest -m "not alone" tests/unit tests/docs tests/architecture tests/ops tests/contracts
 
 test-far: $(READY)
-	@$(BIN)/python -m pytest -m "not alone" tests/contracts tests/crash tests/integration
+	@$(BIN)/python -m pytest -m "not alone" tests/crash tests/integration
 
 check: $(READY) ## The fast loop: lint, types, layers, unit tests
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check -q .
