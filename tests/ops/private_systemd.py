@@ -138,6 +138,8 @@ def _end(process: subprocess.Popen[bytes] | None, cgroup: Path) -> None:
 def _skip_unless_possible() -> None:
     if os.geteuid() != 0:
         pytest.skip("a private systemd needs root")
+    if Path(sys.prefix).is_relative_to("/tmp"):
+        pytest.skip("what lies below /tmp is not seen by units, which have a /tmp of their own")
     missing = [name for name in ("unshare", "nsenter", "systemctl", "mount") if shutil.which(name) is None]
     if missing or not SYSTEMD.exists():
         pytest.skip(f"not installed: {', '.join(missing) or SYSTEMD}")
