@@ -177,8 +177,6 @@ def test_once_without_a_daemon_is_an_error_with_its_remedy(ragd: Any, state: Pat
 
 @pytest.mark.slow
 def test_on_a_terminal_it_draws_waits_for_the_daemon_and_ends_with_ctrl_c(backend: Any, state: Path) -> None:
-    # A shell that starts this in the background lets it ignore Ctrl-C, and whatever it starts as well.
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
     ours, theirs = pty.openpty()
     environment = {**os.environ, "TERM": "xterm", "RAGD_STATE": str(state)}
     command = [sys.executable, "-m", "ragd", "top", "-n", "0.2"]
@@ -195,7 +193,6 @@ def test_on_a_terminal_it_draws_waits_for_the_daemon_and_ends_with_ctrl_c(backen
         rest = _until(ours, b"")
         assert process.wait(20) == 0
     os.close(ours)
-    signal.signal(signal.SIGINT, before)
     assert b"Traceback" not in seen + rest
 
 
