@@ -104,9 +104,12 @@ def test_what_redis_is_told_is_a_configuration_it_takes(compose: dict[str, Any],
     (tmp_path / "redis_password").write_text("hush\n")
     options = f"printf 'port 0\\nunixsocket {tmp_path}/s\\ndir {tmp_path}\\n'"
     told = command.replace("/run/secrets", str(tmp_path)).partition("|")[0]
-    script = f"({told}; {options}) | exec {find_server()} -"
+    configuration = subprocess.run(["sh", "-c", f"{told}; {options}"], check=True, capture_output=True).stdout
     with (tmp_path / "log").open("wb") as log:
-        server = subprocess.Popen(["sh", "-c", script], stdout=log, stderr=log)
+        server = subprocess.Popen([find_server(), "-"], stdin=subprocess.PIPE, stdout=log, stderr=log)
+    assert server.stdin is not None
+    with server.stdin as given:
+        given.write(configuration)
     broker = Broker(with_password(f"unix://{tmp_path}/s", "hush"))
     try:
         for _ in range(200):
