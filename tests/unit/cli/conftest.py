@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -9,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import typer
 from typer.testing import CliRunner, Result
 
 from ragd.cli.main import build
@@ -163,21 +165,39 @@ def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
-@pytest.fixture
-def backend(state: Path) -> Iterator[Backend]:
-    """A backend that is served on the state folder's socket."""
-    backend = Backend()
-    server = Server(create_app(backend, "0.1.0"), state / "ragd.sock")
+@pytest.fixture(scope="session")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Backend, Path]]:
+    """A backend that is served on a socket, and the socket: one for all tests: an application takes time to make."""
+    backend, socket = Backend(), tmp_path_factory.mktemp("served") / "ragd.sock"
+    server = Server(create_app(backend, "0.1.0"), socket)
     server.start()
-    yield backend
+    yield backend, socket
     server.stop()
 
 
 @pytest.fixture
-def ragd(state: Path) -> Run:
+def backend(served: tuple[Backend, Path], state: Path) -> Backend:
+    """A backend that was asked nothing yet, served on the state folder's socket."""
+    backend, socket = served
+    vars(backend).clear()
+    backend.__init__()  # type: ignore[misc] # as if it were new: who serves it knows only this one
+    (state / "ragd.sock").hardlink_to(socket)
+    return backend
+
+
+@pytest.fixture(scope="session")
+def app() -> Iterator[typer.Typer]:
+    """The whole command line, whose commands typer's runner makes once instead of for every line."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("typer.testing._get_command", functools.cache(typer.main.get_command))
+        yield build()
+
+
+@pytest.fixture
+def ragd(app: typer.Typer, state: Path) -> Run:
     """Runs a command line against the state folder."""
 
     def run(*arguments: str) -> Result:
-        return CliRunner().invoke(build(), ["--state", str(state), *arguments], prog_name="ragd")
+        return CliRunner().invoke(app, ["--state", str(state), *arguments], prog_name="ragd")
 
     return run

@@ -3,16 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
-from typer.testing import CliRunner, Result
 
-from ragd.cli.feedback import feedback
-from ragd.cli.main import build
-from ragd.cli.spend import spend
 from ragd.config.learning import Budget
 from ragd.domain.deciding import Cost
 from ragd.domain.errors import NotFound
@@ -59,21 +53,8 @@ def side(backend: Any) -> LearningSide:
     return side
 
 
-@pytest.fixture
-def run(state: Path) -> Callable[..., Result]:
-    """Runs a command line against the state folder."""
-    app = build()
-    for command in (spend, feedback):
-        app.command()(command)
-
-    def run(*arguments: str) -> Result:
-        return CliRunner().invoke(app, ["--state", str(state), *arguments], prog_name="ragd")
-
-    return run
-
-
-def test_spend_tells_each_kind_of_work_the_sums_and_what_was_saved(run: Any, side: LearningSide) -> None:
-    result = run("spend")
+def test_spend_tells_each_kind_of_work_the_sums_and_what_was_saved(ragd: Any, side: LearningSide) -> None:
+    result = ragd("spend")
     assert result.exit_code == 0, result.output
     lines = {line.split()[0]: line.split() for line in result.stdout.splitlines() if line.strip()}
     assert lines["train"][1:] == ["1", *["4,000", "s", "+", "2.2", "h", "GPU"] * 3, "query_adapter"]
@@ -87,10 +68,10 @@ def test_spend_tells_each_kind_of_work_the_sums_and_what_was_saved(run: Any, sid
     assert "DAY (UTC)" not in result.stdout
 
 
-def test_spend_shows_money_limits_and_days_where_asked(run: Any, side: LearningSide) -> None:
+def test_spend_shows_money_limits_and_days_where_asked(ragd: Any, side: LearningSide) -> None:
     settings = Budget(cpu_rate=3.6, gpu_rate=36.0, currency="EUR", money_day=100.0, train_cpu_s_day=5000.0)
     side.account = accounts(LEDGER, settings, NOW)
-    shown = run("spend", "--days").stdout
+    shown = ragd("spend", "--days").stdout
     lines = {line.split()[0]: line.split() for line in shown.splitlines() if line.strip()}
     assert "= 84.00 EUR" in shown
     assert lines["train_cpu_s_day"][1:] == ["4,040", "5,000", "960", "in", "22", "h", "s", "of", "CPU"]
@@ -99,30 +80,30 @@ def test_spend_shows_money_limits_and_days_where_asked(run: Any, side: LearningS
     assert lines["2023-11-14"][1:] == ["0.0", "s", "3.3", "h", "40.5", "s", "500", "s", "0.0", "s"]
 
 
-def test_spend_on_nothing_says_so_and_json_is_the_whole_account(run: Any, side: LearningSide) -> None:
-    assert json.loads(run("spend", "--json").stdout) == side.account
+def test_spend_on_nothing_says_so_and_json_is_the_whole_account(ragd: Any, side: LearningSide) -> None:
+    assert json.loads(ragd("spend", "--json").stdout) == side.account
     unlimited = Budget(train_cpu_s_day=0, train_cpu_s_month=0)
     side.account = accounts(Ledger((), Cost(), Embedded()), unlimited, NOW)
-    shown = run("spend", "--days").stdout
+    shown = ragd("spend", "--days").stdout
     assert "nothing was spent on training or filling yet" in shown
     assert "no limit is set" in shown
     assert "saved: unknown  embeddings not recomputed" in shown
 
 
-def test_spend_tells_what_runs_cost_that_are_no_longer_kept(run: Any, side: LearningSide) -> None:
+def test_spend_tells_what_runs_cost_that_are_no_longer_kept(ragd: Any, side: LearningSide) -> None:
     charged = (*CHARGED, Charged(NOW - 9e6, "train", Cost(77.0), "", "gone"))
     side.account = accounts(Ledger(charged, Cost(4040.5, 8000.0), Embedded()), Budget(), NOW)
-    assert "77.0 s more by runs that are no longer kept" in run("spend").stdout
+    assert "77.0 s more by runs that are no longer kept" in ragd("spend").stdout
 
 
-def test_feedback_names_the_query_and_the_chunk(run: Any, side: LearningSide) -> None:
-    assert run("feedback", str(QUERY_ID), "7", "good").stdout == "noted\n"
-    assert json.loads(run("feedback", str(QUERY_ID), "#8", "bad", "--json").stdout) == {"noted": True}
+def test_feedback_names_the_query_and_the_chunk(ragd: Any, side: LearningSide) -> None:
+    assert ragd("feedback", str(QUERY_ID), "7", "good").stdout == "noted\n"
+    assert json.loads(ragd("feedback", str(QUERY_ID), "#8", "bad", "--json").stdout) == {"noted": True}
     assert side.judged == [(QUERY_ID, 7, True), (QUERY_ID, 8, False)]
 
 
-def test_feedback_on_what_is_not_there_ends_with_the_daemons_error(run: Any, side: LearningSide) -> None:
-    refused = run("feedback", "5", "7", "good")
+def test_feedback_on_what_is_not_there_ends_with_the_daemons_error(ragd: Any, side: LearningSide) -> None:
+    refused = ragd("feedback", "5", "7", "good")
     assert refused.exit_code == 3
     assert refused.stderr.splitlines() == ["error: there is no query 5 in the journal", "  hint: set learn.journal"]
     assert side.judged == []
@@ -139,24 +120,24 @@ def test_feedback_on_what_is_not_there_ends_with_the_daemons_error(run: Any, sid
     ],
 )
 def test_feedback_that_cannot_be_understood_is_refused_before_it_is_sent(
-    run: Any, side: LearningSide, arguments: tuple[str, ...], said: str
+    ragd: Any, side: LearningSide, arguments: tuple[str, ...], said: str
 ) -> None:
-    result = run("feedback", *arguments)
+    result = ragd("feedback", *arguments)
     assert result.exit_code == 2
     assert said in result.stderr
     assert side.judged == []
 
 
-def test_search_tells_the_query_and_the_chunks_where_a_journal_is_kept(run: Any, backend: Any) -> None:
+def test_search_tells_the_query_and_the_chunks_where_a_journal_is_kept(ragd: Any, backend: Any) -> None:
     backend.answers["search"] = {"query_id": QUERY_ID}
-    result = run("search", "install")
+    result = ragd("search", "install")
     assert result.stdout.splitlines()[0].endswith("#1  0.910")
     assert result.stderr.splitlines()[-1].startswith(f"query {QUERY_ID}: `ragd feedback {QUERY_ID} CHUNK good`")
-    assert json.loads(run("search", "install", "--json").stdout)["query_id"] == QUERY_ID
+    assert json.loads(ragd("search", "install", "--json").stdout)["query_id"] == QUERY_ID
 
 
-def test_search_without_a_journal_looks_as_ever(run: Any, backend: Any) -> None:
-    result = run("search", "install")
+def test_search_without_a_journal_looks_as_ever(ragd: Any, backend: Any) -> None:
+    result = ragd("search", "install")
     assert "#1" not in result.stdout
     assert "feedback" not in result.stderr
-    assert json.loads(run("search", "install", "--json").stdout)["query_id"] is None
+    assert json.loads(ragd("search", "install", "--json").stdout)["query_id"] is None

@@ -4,20 +4,16 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import typer
-from typer.testing import CliRunner, Result
 
 from ragd.cli import follow as following
-from ragd.cli import runs as runs_command
 from ragd.cli.follow import follow, verdict
 from ragd.cli.main import build
 from ragd.cli.names import run_ids, trainer_names
-from ragd.cli.train import train
 from ragd.domain.errors import BudgetExceeded, GateRefused, NotFound, TrainingFailed
 
 BASE: dict[str, Any] = {
@@ -96,25 +92,11 @@ def side(backend: Any, monkeypatch: pytest.MonkeyPatch) -> LearningSide:
     return side
 
 
-@pytest.fixture
-def run(state: Path) -> Callable[..., Result]:
-    """Runs a command line against the state folder."""
-    app = build()
-    if not any(group.name == "runs" for group in app.registered_groups):
-        app.command()(train)
-        app.add_typer(runs_command.build(), name="runs")
-
-    def run(*arguments: str) -> Result:
-        return CliRunner().invoke(app, ["--state", str(state), *arguments], prog_name="ragd")
-
-    return run
-
-
-def test_a_run_is_followed_to_its_victory(run: Any, side: LearningSide, tmp_path: Path) -> None:
+def test_a_run_is_followed_to_its_victory(ragd: Any, side: LearningSide, tmp_path: Path) -> None:
     pairs = tmp_path / "pairs.jsonl"
     pairs.touch()
     side.states = [BASE, TRAINS, BASE | {"state": "evaluating"}, WON]
-    result = run("train", "query_adapter", "--on", str(pairs))
+    result = ragd("train", "query_adapter", "--on", str(pairs))
     assert result.exit_code == 0
     assert "query_adapter (20261124-1300-adapter) won and is promoted: ndcg@10 .208 -> .264" in result.stdout
     assert result.stderr.splitlines() == [
@@ -134,69 +116,69 @@ def test_a_run_is_followed_to_its_victory(run: Any, side: LearningSide, tmp_path
     ],
 )
 def test_other_endings_have_exit_codes_of_their_own(
-    ending: dict[str, Any], exit_code: int, says: str, run: Any, side: LearningSide
+    ending: dict[str, Any], exit_code: int, says: str, ragd: Any, side: LearningSide
 ) -> None:
     side.states = [ending]
-    result = run("train", "query_adapter")
+    result = ragd("train", "query_adapter")
     assert result.exit_code == exit_code
     assert says in result.stderr
     assert "hint: " in result.stderr
-    told = run("train", "query_adapter", "--json")
+    told = ragd("train", "query_adapter", "--json")
     assert told.exit_code == exit_code
     assert json.loads(told.stdout) == ending
 
 
-def test_what_the_gate_refused_is_promoted_by_force(run: Any, side: LearningSide) -> None:
+def test_what_the_gate_refused_is_promoted_by_force(ragd: Any, side: LearningSide) -> None:
     side.states = [REFUSED | {"model_id": 7}]
-    result = run("train", "query_adapter", "--force")
+    result = ragd("train", "query_adapter", "--force")
     assert result.exit_code == 0
     assert "promoted: as query_adapter/3, though the gate refused it" in result.stdout
     assert side.asked[1:] == [("promote", "7", True)]
 
 
-def test_a_run_that_waits_for_its_budget_is_left_waiting(run: Any, side: LearningSide) -> None:
+def test_a_run_that_waits_for_its_budget_is_left_waiting(ragd: Any, side: LearningSide) -> None:
     side.states = [BASE | {"state": "waiting", "wait_until": time.time() + 7200, "reason": "3,600 s a day are spent"}]
-    result = run("train", "query_adapter")
+    result = ragd("train", "query_adapter")
     assert result.exit_code == BudgetExceeded.exit_code
     assert ": 3,600 s a day are spent" in result.stderr
 
 
-def test_a_run_that_never_fits_its_budget_is_not_followed_for_ever(run: Any, side: LearningSide) -> None:
+def test_a_run_that_never_fits_its_budget_is_not_followed_for_ever(ragd: Any, side: LearningSide) -> None:
     side.states = [BASE | {"state": "waiting", "reason": "a run needs 14 s of CPU, 10 s of CPU a day are allowed"}]
-    result = run("train", "query_adapter")
+    result = ragd("train", "query_adapter")
     assert result.exit_code == BudgetExceeded.exit_code
     assert "waits, and would for ever: a run needs 14 s of CPU" in result.stderr
     assert "waits: a run needs 14 s of CPU" in result.stderr
 
 
-def test_a_run_that_waits_for_another_is_followed(run: Any, side: LearningSide) -> None:
+def test_a_run_that_waits_for_another_is_followed(ragd: Any, side: LearningSide) -> None:
     waiting = BASE | {"state": "waiting", "reason": "waits for 20261124-1200-lora to end"}
     side.states = [waiting, BASE | {"state": "failed", "reason": "no room"}]
-    result = run("train", "query_adapter")
+    result = ragd("train", "query_adapter")
     assert "query_adapter waits for 20261124-1200-lora to end" in result.stderr
     assert result.exit_code == TrainingFailed.exit_code
 
 
 def test_ctrl_c_leaves_the_run_and_says_how_to_follow_it(
-    run: Any, side: LearningSide, monkeypatch: pytest.MonkeyPatch
+    ragd: Any, side: LearningSide, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def interrupted(*_: Any, **__: Any) -> None:
         raise KeyboardInterrupt
 
     monkeypatch.setattr("ragd.cli.train.follow", interrupted)
-    result = run("train", "query_adapter")
+    result = ragd("train", "query_adapter")
     assert result.exit_code == 130
     assert "ragd runs log -f 20261124-1300-adapter" in result.stderr
     assert "ragd runs stop 20261124-1300-adapter" in result.stderr
 
 
-def test_a_run_may_be_started_and_left_at_once(run: Any, side: LearningSide) -> None:
-    assert run("train", "query_adapter", "--detach").stdout == "20261124-1300-adapter\n"
-    assert json.loads(run("train", "query_adapter", "-d", "--json").stdout) == {"run": BASE["id"]}
+def test_a_run_may_be_started_and_left_at_once(ragd: Any, side: LearningSide) -> None:
+    assert ragd("train", "query_adapter", "--detach").stdout == "20261124-1300-adapter\n"
+    assert json.loads(ragd("train", "query_adapter", "-d", "--json").stdout) == {"run": BASE["id"]}
 
 
-def test_a_file_that_is_not_there_is_named_before_anything_runs(run: Any, side: LearningSide) -> None:
-    result = run("train", "query_adapter", "--on", "nowhere.jsonl")
+def test_a_file_that_is_not_there_is_named_before_anything_runs(ragd: Any, side: LearningSide) -> None:
+    result = ragd("train", "query_adapter", "--on", "nowhere.jsonl")
     assert result.exit_code == NotFound.exit_code
     assert "nowhere.jsonl does not exist" in result.stderr
     assert side.asked == []
@@ -216,37 +198,37 @@ def test_on_a_terminal_a_bar_is_shown(
     assert "query_adapter" in capsys.readouterr().err
 
 
-def test_runs_are_listed_and_shown(run: Any, side: LearningSide) -> None:
+def test_runs_are_listed_and_shown(ragd: Any, side: LearningSide) -> None:
     side.states = [WON, TRAINS, FAILED]
-    listed = run("runs", "list", "--trainer", "query_adapter", "-n", "3").stdout
+    listed = ragd("runs", "list", "--trainer", "query_adapter", "-n", "3").stdout
     assert "won: ndcg@10 .208 -> .264" in listed
     assert "+0.056" in listed
     assert "trains, 3 of 10, loss 0.25" in listed
     assert "plugin x: loss became nan" in listed
     assert side.asked == [("runs", 3, "query_adapter")]
     side.states = [FAILED]
-    shown = run("runs", "show", "2026").stdout
+    shown = ragd("runs", "show", "2026").stdout
     assert "300 chunks changed, 200 suffice" in shown
     assert "2 attempts" in shown
     assert "lower the rate" in shown
-    assert json.loads(run("runs", "show", "2026", "--json").stdout) == FAILED
-    assert json.loads(run("runs", "list", "--json").stdout) == {"runs": [FAILED]}
-    assert run("runs", "show", "nothing").exit_code == NotFound.exit_code
+    assert json.loads(ragd("runs", "show", "2026", "--json").stdout) == FAILED
+    assert json.loads(ragd("runs", "list", "--json").stdout) == {"runs": [FAILED]}
+    assert ragd("runs", "show", "nothing").exit_code == NotFound.exit_code
 
 
-def test_the_log_is_printed_whole_and_without_control_characters(run: Any, side: LearningSide) -> None:
-    shown = run("runs", "log", "2026", "-f").stdout
+def test_the_log_is_printed_whole_and_without_control_characters(ragd: Any, side: LearningSide) -> None:
+    shown = ragd("runs", "log", "2026", "-f").stdout
     assert shown == "resumed at 4\n\ufffd[31mdone\n"
-    assert json.loads(run("runs", "log", "2026", "--json").stdout)["text"] == side.log_text
+    assert json.loads(ragd("runs", "log", "2026", "--json").stdout)["text"] == side.log_text
 
 
-def test_runs_are_stopped_and_resumed(run: Any, side: LearningSide) -> None:
+def test_runs_are_stopped_and_resumed(ragd: Any, side: LearningSide) -> None:
     side.states = [TRAINS]
-    assert run("runs", "stop", "2026").stdout == "20261124-1300-adapter is asked to stop\n"
+    assert ragd("runs", "stop", "2026").stdout == "20261124-1300-adapter is asked to stop\n"
     side.states = [FAILED]
-    assert run("runs", "stop", "2026").stdout == "20261124-1300-adapter is failed\n"
-    assert "goes on: follow it with" in run("runs", "resume", "2026").stdout
-    assert json.loads(run("runs", "resume", "2026", "--json").stdout) == BASE
+    assert ragd("runs", "stop", "2026").stdout == "20261124-1300-adapter is failed\n"
+    assert "goes on: follow it with" in ragd("runs", "resume", "2026").stdout
+    assert json.loads(ragd("runs", "resume", "2026", "--json").stdout) == BASE
     assert [name for name, _ in side.asked] == ["stop", "stop", "resume", "resume"]
 
 
