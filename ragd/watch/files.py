@@ -93,11 +93,13 @@ def hash_file(root: bytes, path: bytes) -> tuple[Stat, bytes | None]:
     try:
         before = stat_of(os.fstat(descriptor))
         digest = hashlib.blake2b(digest_size=16)
+        # One block, no larger than the file: a MiB for each small file would leave holes in a heap that lives long.
+        block = memoryview(bytearray(min(before.size_bytes + 1, _BLOCK_BYTES)))
         count = 0
         # Beyond the size it had, it grows: perhaps faster than it is read.
-        while count <= before.size_bytes and (block := os.read(descriptor, _BLOCK_BYTES)):
-            count += len(block)
-            digest.update(block)
+        while count <= before.size_bytes and (got := os.readv(descriptor, [block])):
+            count += got
+            digest.update(block[:got])
         after = stat_of(os.fstat(descriptor))
     finally:
         os.close(descriptor)

@@ -266,14 +266,14 @@ def test_many_changes_come_in_small_steps(root: Path, catalog: FolderCatalog) ->
 
 def test_a_file_that_changes_while_it_is_read_has_no_hash(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     raw = os.fsencode(root)
-    read = os.read
+    read = os.readv
 
-    def read_and_write(descriptor: int, count: int) -> bytes:
+    def read_and_write(descriptor: int, blocks: list[memoryview]) -> int:
         with open(root / "one.md", "a") as file:
             file.write("more")
-        return read(descriptor, count)
+        return read(descriptor, blocks)
 
-    monkeypatch.setattr(os, "read", read_and_write)
+    monkeypatch.setattr(os, "readv", read_and_write)
     seen = with_hash(raw, look_at(raw, b"one.md", LIMIT * 100_000))
     assert seen.presence is Presence.PRESENT
     assert seen.content_hash is None
