@@ -29,7 +29,7 @@ test-far: $(READY)
 
 check: $(READY) ## The fast loop: lint, types, layers, unit tests
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check -q .
-	@$(MAKE) --no-print-directory --output-sync --jobs 2 check-types check-one check-two
+	@$(MAKE) --no-print-directory --output-sync --jobs 3 check-types check-one check-two
 
 check-types: $(READY)
 	@$(BIN)/mypy

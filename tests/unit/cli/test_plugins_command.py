@@ -144,6 +144,7 @@ def test_a_check_in_json_holds_every_clause(run: Run, tmp_path: Path) -> None:
     assert [row["problem"] for row in answer["clauses"]] == ["", "", ""]
 
 
+@pytest.mark.slow
 def test_a_check_that_hangs_ends_with_its_time(run: Run, tmp_path: Path) -> None:
     (tmp_path / "hangs.py").write_text("import time; time.sleep(60)\n")
     result = run("check", "hangs.py", "--timeout", "1.5")

@@ -96,6 +96,7 @@ def test_single_zeros_save_nothing_and_the_report_says_so(base: Path, tmp_path: 
     assert report["training_loss_after"] != report["training_loss_before"]
 
 
+@pytest.mark.slow
 def test_without_torchao_it_is_said_what_to_install(
     base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
