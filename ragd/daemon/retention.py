@@ -11,6 +11,7 @@ from ragd.app import App
 from ragd.catalog.purge import Crowd, give_back, purge
 from ragd.config.events import get_log
 from ragd.config.schema import Retain
+from ragd.daemon.trim import Trim
 from ragd.domain.clock import Jumps, is_due, steady
 from ragd.index.snapshot import kept_sequences
 
@@ -48,6 +49,7 @@ class Retention:
         self._jumped_at = -math.inf
         self._begun = 0.0
         self._left: list[Slice] = []
+        self._trim = Trim()
 
     @property
     def _limits(self) -> Retain:
@@ -102,6 +104,7 @@ class Retention:
             self._drop_retired,
             lambda: purge(app.tables.store, max(expired, crowd.before)),
             lambda: give_back(app.tables.store, limits.free_mb * _MIB),
+            self._trim.step,
         ]
 
     def _drop_retired(self) -> int:
