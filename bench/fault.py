@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unittest
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,8 +24,8 @@ class Outcome:
     note: str
 
 
-class Skipped(Exception):
-    """This machine does not allow the fault; the message says why."""
+class Skipped(unittest.SkipTest):
+    """This machine does not allow the fault; the message says why. A test that meets it is skipped."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,6 +20,7 @@ import psutil
 
 from bench.fault import Outcome, Scenario
 from bench.fault_site import NotSo, Site, site
+from bench.stopped import stopped_thread
 from ragd.domain.work import EmbedBatch, EmbedResult, ExtractBatch, ExtractResult
 from ragd.jobs.broker import HELD_PREFIX, Broker
 from ragd.jobs.hold import Hold
@@ -49,6 +50,16 @@ def hung_reader(scratch: Path) -> Outcome:
 def hung_encoder(scratch: Path) -> Outcome:
     """The embed worker hangs in a job (SIGSTOP)."""
     return _hung(scratch, "embed")
+
+
+def stuck_reader(scratch: Path) -> Outcome:
+    """The extract worker's job hangs; its other threads, and so its heartbeat, live."""
+    return _stuck(scratch, "extract")
+
+
+def stuck_encoder(scratch: Path) -> Outcome:
+    """The embed worker's job hangs, as in a deadlock of the encoder; its heartbeat lives."""
+    return _stuck(scratch, "embed")
 
 
 def large_file(scratch: Path) -> Outcome:
@@ -109,6 +120,21 @@ def _hung(scratch: Path, kind: str) -> Outcome:
         one.until(lambda: pid not in one.children(kind), f"the hung {kind} worker is replaced", 60.0)
         noticed_s = time.monotonic() - begun
         return one.outcome(begun, f"noticed and replaced after {noticed_s:.0f} s")
+
+
+def _stuck(scratch: Path, kind: str) -> Outcome:
+    with site(scratch, environment={"RAGD_WORKERS__STUCK_S": "10", "RAGD_READ__TIMEOUT_S": "5"}) as one:
+        pid = _stopped_at_work(one, kind)
+        with stopped_thread(pid):  # its main thread; the others go on with the process
+            os.kill(pid, signal.SIGCONT)
+            begun = time.monotonic()
+            one.searches()
+            one.until(lambda: pid not in one.children(kind), f"the stuck {kind} worker is replaced", 60.0)
+            noticed_s = time.monotonic() - begun
+        said = [line for line in one.log.read_text(errors="replace").splitlines() if "event=work_stuck" in line]
+        if not said:
+            raise NotSo(f"the {kind} worker was replaced for another reason: {one.last_lines()}")
+        return one.outcome(begun, f"ended itself after {noticed_s:.0f} s and was replaced")
 
 
 def _stopped_at_work(one: Site, kind: str) -> int:
@@ -235,6 +261,8 @@ SCENARIOS: Final = (
     Scenario("worker-killed", "each worker and the reading child is killed in a job, twice", killed),
     Scenario("worker-hung-extract", "the extract worker hangs in a job (SIGSTOP)", hung_reader),
     Scenario("worker-hung-embed", "the embed worker hangs in a job (SIGSTOP)", hung_encoder),
+    Scenario("worker-stuck-extract", "the extract worker's job hangs while its heartbeat lives (ptrace)", stuck_reader),
+    Scenario("worker-stuck-embed", "the embed worker's job hangs while its heartbeat lives (ptrace)", stuck_encoder),
     Scenario("worker-large-file", "a file needs more memory than read.memory_mb", large_file),
     Scenario("worker-no-memory", "the embed worker gets no memory any more (RLIMIT_AS)", no_memory),
     Scenario("worker-rubbish", "a worker answers what nobody asked for, and noise", rubbish),

@@ -174,6 +174,12 @@ class Workers(Section):
         description="How far embed workers stand back for other programs (0 to 19); extract workers half as far, "
         "so that words come before meaning.",
     )
+    stuck_s: float = Field(
+        default=600.0,
+        ge=5,
+        description="Seconds without any headway in a job (a file read, a slice encoded) after which its worker is "
+        "ended and replaced; never fewer than `read.timeout_s` twice, or than the endpoint's retries take.",
+    )
 
 
 class Index(Section):

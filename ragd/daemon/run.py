@@ -226,8 +226,8 @@ class Daemon:
         if found.touches("collections", "watch", "read.max_file_mb"):
             self.upkeep.roots_changed()
             self.watching.replace()
-        # What an extract worker may read is in its environment.
-        anew = ("extract",) if found.touches("collections") else ()
+        # How a worker logs, and what an extract worker may read, is in its environment. One that trains is left alone.
+        anew = ("extract", "embed") if found.touches("log") else ("extract",) if found.touches("collections") else ()
         self.supervisor.follow(worker_counts(config), self._environment(), anew=anew)
 
     def _opening(self, done: int, total: int) -> None:
@@ -253,9 +253,9 @@ class Daemon:
     def _worker_settings(self) -> WorkerSettings:
         models = tuple(WorkerModel(live.spec, live.space) for live in self.app.generations.all)
         limits = construct.read_limits(self.app.config)
-        learn = self.app.config.learn
+        learn, workers = self.app.config.learn, self.config.workers
         train = TrainSettings(learn.launcher, learn.trackers, self.model_side.sources())
-        return WorkerSettings(limits, self.app.model.split, models, self.config.workers.nice, train)
+        return WorkerSettings(limits, self.app.model.split, models, workers.nice, train, workers.stuck_s)
 
     def _announce(self) -> None:
         # Before work for a new model goes out; where Redis is away now, the crew makes up for it.

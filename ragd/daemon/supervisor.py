@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Final, Protocol
 
 from ragd.config.events import get_log
-from ragd.domain.errors import BrokerUnavailable, OutOfMemory, RagdError
+from ragd.domain.errors import BrokerUnavailable, OutOfMemory, RagdError, WorkerStuck
 from ragd.jobs.launch import bound_to_this_process
 
 _LOG = get_log("ragd.daemon")
@@ -284,6 +284,8 @@ def _signal(child: _Child, number: signal.Signals) -> None:
 def _ending(status: int) -> str:
     if status == OutOfMemory.exit_code:
         return "it got no more memory: free some, or lower `workers.embed`"
+    if status == WorkerStuck.exit_code:
+        return "its job did not get on for `workers.stuck_s`"
     if status >= 0:
         return f"exit status {status}"
     try:

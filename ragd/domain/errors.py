@@ -273,3 +273,9 @@ class OutOfMemory(RagdError):
     """The system gave a process no more memory; a worker ends of it, is started again, and its job is done again."""
 
     exit_code = 21
+
+
+class WorkerStuck(RagdError):
+    """A worker's job did not get on for `workers.stuck_s`; it ends, is started again, and its job is done again."""
+
+    exit_code = 22

@@ -37,6 +37,7 @@ from ragd.jobs.lane import LanedQueue, NamedJob, open_queue
 from ragd.jobs.memory import is_no_memory, while_memory_lasts
 from ragd.jobs.pulse import Pulse
 from ragd.jobs.roll import worker_name
+from ragd.jobs.stride import Stride
 
 ATTEMPTS: Final = 3
 _WAIT_S: Final = 5.0
@@ -62,7 +63,8 @@ class WorkerOptions:
     a task that is given up, before it leaves the worker's hands. An error of a kind in `fatal` goes to `on_fatal`,
     which ends the loop; its job is kept. `burst` ends the loop when the queue is empty.
     `stopping` is set as soon as a signal asks for the end, so that a long job can hand back its rest. `is_disposable`
-    says that the process is a worker's own: out of memory it ends at once, and whoever replaces it takes its job back.
+    says that the process is a worker's own: out of memory, or when a step of `stride` takes too long, it ends at once,
+    and whoever replaces it takes its job back.
     """
 
     name: str = ""
@@ -71,6 +73,7 @@ class WorkerOptions:
     burst: bool = False
     stopping: threading.Event = field(default_factory=threading.Event)
     is_disposable: bool = False
+    stride: Stride = field(default_factory=Stride)
     fatal: tuple[type[RagdError], ...] = ()
     on_fatal: Callable[[RagdError], None] | None = None
 
@@ -121,7 +124,8 @@ class QueueWorker(SimpleWorker):  # type: ignore[misc] # rq's classes are untype
         self.hostname, self.pid = socket.gethostname(), os.getpid()
         self._handlers, self._options = handlers, options
         self._hold = Hold(self._client, queue, self.name)
-        self._pulse = Pulse(broker.connect(), self.key, queue, self._facts, ttl_s=WORKER_TTL_S)
+        look = options.stride.end_if_stuck if options.is_disposable else lambda: None
+        self._pulse = Pulse(broker.connect(), self.key, queue, self._facts, ttl_s=WORKER_TTL_S, look=look)
         self._pause_s = 0.0
         self._problem = ""
         self.ending = Ending.STOPPED
@@ -195,6 +199,7 @@ class QueueWorker(SimpleWorker):  # type: ignore[misc] # rq's classes are untype
             time.sleep(self._pause_s)
 
     def _outcome(self, task: Task) -> Callable[[], None]:
+        self._options.stride.step()
         try:
             handler = self._handlers.get(task.name)
             if handler is None:
@@ -216,6 +221,8 @@ class QueueWorker(SimpleWorker):  # type: ignore[misc] # rq's classes are untype
             if task.attempt < ATTEMPTS:
                 return lambda: self._hold.give_back(task.job_id, counts=True)
             return self._give_up(task, error)
+        finally:
+            self._options.stride.rest()
         if self._pause_s:
             _LOG.info("work_goes_on", name=self.name)
         self._pause_s, self._problem = 0.0, ""

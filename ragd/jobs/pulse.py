@@ -18,7 +18,8 @@ _LOG = get_log("ragd.jobs")
 class Pulse:
     """Writes a worker's registration every `every_s` seconds, with a time to live: silence means death.
 
-    The whole registration is written each time, so a Redis that was emptied knows the worker again.
+    The whole registration is written each time, so a Redis that was emptied knows the worker again. `look` is called
+    before each of them, in the pulse's thread.
     """
 
     def __init__(
@@ -30,9 +31,10 @@ class Pulse:
         *,
         ttl_s: int,
         every_s: float = 5.0,
+        look: Callable[[], None] = lambda: None,
     ) -> None:
         self._client, self._worker_key, self._queue_name, self._facts = client, worker_key, queue_name, facts
-        self._ttl_s, self._every_s = ttl_s, every_s
+        self._ttl_s, self._every_s, self._look = ttl_s, every_s, look
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._run, name="pulse", daemon=True)
 
@@ -67,6 +69,7 @@ class Pulse:
 
     def _run(self) -> None:
         while not self._stopped.wait(self._every_s):
+            self._look()
             try:
                 self.beat()
             except redis.exceptions.RedisError as error:

@@ -36,7 +36,8 @@ class WorkerSettings:
     """Plain values and no secret: an endpoint's key reaches a worker by its environment only.
 
     `models` are of the live generations, the serving one first. `nice` (0 to 19) is how far embed workers stand back
-    for other programs, and train workers with their runs; extract workers half as far.
+    for other programs, and train workers with their runs; extract workers half as far. `stuck_s` is how many seconds
+    one step of a job (a file, a slice of texts) may take until its worker is taken to hang.
     """
 
     limits: ReadLimits
@@ -44,6 +45,7 @@ class WorkerSettings:
     models: tuple[WorkerModel, ...]
     nice: int = 0
     train: TrainSettings = field(default_factory=TrainSettings)
+    stuck_s: float = 600.0
 
 
 def publish(broker: Broker, settings: WorkerSettings) -> bytes:

@@ -76,6 +76,7 @@ def extract_handlers(
     *,
     roots: Collection[bytes] = (),
     is_stopping: Callable[[], bool] = lambda: False,
+    on_step: Callable[[], None] = lambda: None,
     clock: Callable[[], float] = time.monotonic,
 ) -> Mapping[str, Handler]:
     """The table of an `extract` worker: reads a batch's files and answers in parts while it goes on.
@@ -83,6 +84,7 @@ def extract_handlers(
     With `roots`, a job that names another folder is refused: whoever reaches Redis must not have any file read.
     A part is sent after 16 files, 128 chunks or one second, so that words are searchable early and no commit takes
     long. A worker that is to stop hands back the files it has not read, and a backfill does when a fresh job waits.
+    `on_step` is called before each file.
     """
 
     def extract(task: Task) -> bytes | None:
@@ -103,6 +105,7 @@ def extract_handlers(
             return is_stopping() or queues.fresh_waits("extract")
 
         for at, item in enumerate(batch.items):
+            on_step()
             if at and should_yield():
                 if part:
                     queues.commit_text(batch.id, part)
@@ -124,16 +127,22 @@ def embed_handlers(
     encoders: Callable[[str], Encoder],
     *,
     is_stopping: Callable[[], bool] = lambda: False,
+    on_step: Callable[[], None] = lambda: None,
     clock: Callable[[], float] = time.monotonic,
 ) -> Mapping[str, Handler]:
     """The table of an `embed` worker: turns a batch's texts into vectors, by the encoder of the batch's space.
 
     A backfill makes way at once when a fresh job waits, and between two slices when the worker is to stop and every
     five seconds, so that what is done is searchable: it is sent, the rest goes back. `encoders` gives the encoder of a
-    fingerprint; a batch for which it raises ModelMismatch or ModelUnavailable is refused.
+    fingerprint; a batch for which it raises ModelMismatch or ModelUnavailable is refused. `on_step` is called after
+    each slice.
     """
 
-    return {"embed": _Embedding(queues, encoders, is_stopping, clock)}
+    def should_end() -> bool:
+        on_step()
+        return is_stopping()
+
+    return {"embed": _Embedding(queues, encoders, should_end, clock)}
 
 
 class _Embedding:
@@ -143,11 +152,11 @@ class _Embedding:
         self,
         queues: Queues,
         encoders: Callable[[str], Encoder],
-        is_stopping: Callable[[], bool],
+        should_end: Callable[[], bool],
         clock: Callable[[], float],
     ) -> None:
         self._queues, self._encoders = queues, encoders
-        self._is_stopping, self._clock = is_stopping, clock
+        self._should_end, self._clock = should_end, clock
         self._vain_starts = 0
 
     def __call__(self, task: Task) -> bytes | None:
@@ -170,11 +179,11 @@ class _Embedding:
 
     def _encoded(self, encoder: Encoder, batch: EmbedBatch) -> Encoded:
         if batch.fresh:
-            return encode_slices(encoder, batch.texts, should_yield=self._is_stopping)
+            return encode_slices(encoder, batch.texts, should_yield=self._should_end)
         deadline = self._clock() + _BACKFILL_S
 
         def should_yield() -> bool:
-            return self._is_stopping() or self._clock() > deadline or self._fresh_waits()
+            return self._should_end() or self._clock() > deadline or self._fresh_waits()
 
         # However fast fresh jobs come, a backfill gets on: after some starts in vain, by one slice at least.
         should_halt = self._fresh_waits if self._vain_starts < _VAIN_STARTS else None

@@ -14,6 +14,7 @@ from ragd.domain.errors import BadRequest, ModelUnavailable
 from ragd.domain.index import EncoderSpec
 from ragd.domain.training import PluginSource
 from ragd.embed.encoder import open_encoder
+from ragd.embed.endpoint import LONGEST_DELAY_S
 from ragd.jobs.away import Away
 from ragd.jobs.broker import Broker
 from ragd.jobs.encoders import Encoders
@@ -22,6 +23,7 @@ from ragd.jobs.loop import Ending, WorkerOptions, run_worker
 from ragd.jobs.memory import end_threads_too
 from ragd.jobs.queue import Queues
 from ragd.jobs.settings import WorkerSettings, published
+from ragd.jobs.stride import Stride
 from ragd.jobs.tasks import embed_handlers, extract_handlers, tell_trouble
 from ragd.jobs.training import open_site, train_handlers
 from ragd.plan.sandbox import Sandbox
@@ -70,13 +72,15 @@ def worker_main(
         settings, revision = _awaited(broker)
         # Reading is short and its words are waited for: it stands back half as far as encoding, which takes every core.
         stand_back(settings.nice // 2 if kind == "extract" else settings.nice)
-        options = WorkerOptions("", revision, tell_trouble(queues, kind), burst, is_disposable=not burst)
+        options = WorkerOptions(
+            "", revision, tell_trouble(queues, kind), burst, is_disposable=not burst, stride=stride_of(kind, settings)
+        )
         if kind == "train":
             site = open_site(settings.train, Away(broker, queues, models.parent / "runs", models, plugins))
             table = train_handlers(queues, site, is_stopping=options.stopping.is_set)
             ending = run_worker(kind, broker, table, options)
             continue
-        with _tools(kind, queues, settings, encoders, (readers, roots), options.stopping.is_set) as handlers:
+        with _tools(kind, queues, settings, encoders, (readers, roots), options) as handlers:
             ending = run_worker(kind, broker, handlers, options)
     encoders.close()
     broker.close()
@@ -94,6 +98,19 @@ def key_for(spec: EncoderSpec, api_key: str, endpoint: str) -> str:
             hint=f"if that is the right one, give the worker its address too: RAGD_EMBED__URL={spec.url}",
         )
     return api_key if spec.url else ""
+
+
+def stride_of(kind: str, settings: WorkerSettings) -> Stride:
+    """How long one step of such a worker may take, at least what a file or an endpoint may take by their own limits.
+
+    A step of a train worker is a whole run, which has a time limit of its own.
+    """
+    if kind == "train":
+        return Stride()
+    if kind == "extract":
+        return Stride(max(settings.stuck_s, 2 * settings.limits.timeout_s))
+    specs = [model.spec for model in settings.models if model.spec.url]
+    return Stride(max([settings.stuck_s, *((1 + spec.retries) * (spec.timeout_s + LONGEST_DELAY_S) for spec in specs)]))
 
 
 def stand_back(nice: int) -> None:
@@ -124,15 +141,16 @@ def _tools(
     settings: WorkerSettings,
     encoders: Encoders,
     reading: tuple[Sequence[PluginSource] | None, Collection[bytes]],
-    is_stopping: Callable[[], bool],
+    options: WorkerOptions,
 ) -> Iterator[Mapping[str, Handler]]:
+    is_stopping, on_step = options.stopping.is_set, options.stride.step
     if kind == "extract":
         readers, roots = reading
         sandbox = Sandbox(settings.limits, settings.split, readers)
         try:
-            yield extract_handlers(queues, sandbox, roots=roots, is_stopping=is_stopping)
+            yield extract_handlers(queues, sandbox, roots=roots, is_stopping=is_stopping, on_step=on_step)
         finally:
             sandbox.close()
         return
     encoders.publish(settings.models)
-    yield embed_handlers(queues, encoders, is_stopping=is_stopping)
+    yield embed_handlers(queues, encoders, is_stopping=is_stopping, on_step=on_step)

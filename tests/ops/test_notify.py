@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.ops.stopped import stopped_thread
+from bench.stopped import stopped_thread
 
 PATIENCE_S = 90.0
 WATCHDOG_S = 1.0

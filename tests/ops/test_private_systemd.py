@@ -13,9 +13,9 @@ from pathlib import Path
 
 import pytest
 
+from bench.stopped import stopped_thread
 from ragd.cli.units import SERVICE, WORKER, Machine, files
 from tests.ops.private_systemd import USER_ID, Manager, private_systemd
-from tests.ops.stopped import stopped_thread
 
 pytestmark = pytest.mark.slow
 # What is shorter than in the unit, so that the test is; and where the output goes, since no journal runs. Nothing of
