@@ -26,6 +26,7 @@ from ragd.jobs.broker import HELD_PREFIX, Broker
 from ragd.jobs.hold import Hold
 from ragd.jobs.payload import decode
 from ragd.jobs.queue import Queues, Trouble
+from ragd.jobs.roll import beats
 
 _FILES: Final = 60
 
@@ -117,24 +118,45 @@ def _hung(scratch: Path, kind: str) -> Outcome:
         pid = _stopped_at_work(one, kind)
         begun = time.monotonic()
         one.searches()
-        one.until(lambda: pid not in one.children(kind), f"the hung {kind} worker is replaced", 60.0)
+        _until_gone(one, pid)
         noticed_s = time.monotonic() - begun
         return one.outcome(begun, f"noticed and replaced after {noticed_s:.0f} s")
 
 
 def _stuck(scratch: Path, kind: str) -> Outcome:
-    with site(scratch, environment={"RAGD_WORKERS__STUCK_S": "10", "RAGD_READ__TIMEOUT_S": "5"}) as one:
-        pid = _stopped_at_work(one, kind)
-        with stopped_thread(pid):  # its main thread; the others go on with the process
-            os.kill(pid, signal.SIGCONT)
-            begun = time.monotonic()
-            one.searches()
-            one.until(lambda: pid not in one.children(kind), f"the stuck {kind} worker is replaced", 60.0)
-            noticed_s = time.monotonic() - begun
-        said = [line for line in one.log.read_text(errors="replace").splitlines() if "event=work_stuck" in line]
-        if not said:
-            raise NotSo(f"the {kind} worker was replaced for another reason: {one.last_lines()}")
-        return one.outcome(begun, f"ended itself after {noticed_s:.0f} s and was replaced")
+    with site(scratch, environment={"RAGD_WORKERS__STUCK_S": "30", "RAGD_READ__TIMEOUT_S": "5"}) as one:
+        for _ in range(10):
+            pid = _stopped_at_work(one, kind)
+            with stopped_thread(pid):  # its main thread; the others go on with the process
+                os.kill(pid, signal.SIGCONT)
+                if not _beats(one, kind, pid):
+                    continue  # it was stopped with Python's lock in its hands, which is the fault of `_hung`
+                begun = time.monotonic()
+                one.searches()
+                _until_gone(one, pid)
+            if "event=work_stuck" not in one.log.read_text(errors="replace"):
+                raise NotSo(f"the {kind} worker was replaced for another reason: {one.last_lines()}")
+            return one.outcome(begun, "ended itself and was replaced")
+        raise NotSo(f"the {kind} worker was never met in code that is not Python's")
+
+
+def _until_gone(one: Site, pid: int) -> None:
+    """Waits until a worker is none of the daemon's children any more."""
+    one.until(lambda: pid not in (*one.children("extract"), *one.children("embed")), "the worker is replaced", 90.0)
+
+
+def _beats(one: Site, kind: str, pid: int) -> bool:
+    """Whether a worker still gives signs of life, one each five seconds."""
+    broker = Broker(_redis(one))
+    try:
+        first, patience = beats(broker).get((kind, pid)), time.monotonic() + 6.0
+        while time.monotonic() < patience:
+            if beats(broker).get((kind, pid)) != first:
+                return True
+            time.sleep(0.1)
+        return False
+    finally:
+        broker.close()
 
 
 def _stopped_at_work(one: Site, kind: str) -> int:

@@ -176,7 +176,7 @@ class Workers(Section):
     )
     stuck_s: float = Field(
         default=600.0,
-        ge=5,
+        ge=30,
         description="Seconds without any headway in a job (a file read, a slice encoded) after which its worker is "
         "ended and replaced; never fewer than `read.timeout_s` twice, or than the endpoint's retries take.",
     )

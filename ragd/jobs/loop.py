@@ -170,6 +170,7 @@ class QueueWorker(SimpleWorker):  # type: ignore[misc] # rq's classes are untype
     def _next(self) -> tuple[Task, LanedQueue] | None:
         self._state, refusals = "idle", 0
         while True:
+            self._options.stride.step()
             try:
                 taken = self._hold.take(None if self._options.burst else _WAIT_S)
                 self._check_revision(taken.revision if taken else None)
@@ -195,6 +196,7 @@ class QueueWorker(SimpleWorker):  # type: ignore[misc] # rq's classes are untype
                 # Not ended, so still held: it goes back to the queue and is done again.
                 self._until_reached(self._hold.release, error)
         self._state = "idle"
+        self._options.stride.rest()
         if self._pause_s and not self._stop_requested:
             time.sleep(self._pause_s)
 
@@ -221,8 +223,6 @@ class QueueWorker(SimpleWorker):  # type: ignore[misc] # rq's classes are untype
             if task.attempt < ATTEMPTS:
                 return lambda: self._hold.give_back(task.job_id, counts=True)
             return self._give_up(task, error)
-        finally:
-            self._options.stride.rest()
         if self._pause_s:
             _LOG.info("work_goes_on", name=self.name)
         self._pause_s, self._problem = 0.0, ""
@@ -254,6 +254,7 @@ class QueueWorker(SimpleWorker):  # type: ignore[misc] # rq's classes are untype
 
     def _until_reached(self, action: Callable[[], None], error: Exception | None = None, refusals: int = 0) -> None:
         self._state = "idle"  # a signal ends the waiting at once
+        self._options.stride.rest()
         wait_s, most_s = _RECONNECTS_S
         wait_s = min(wait_s * 2 ** min(refusals, 10), most_s)
         is_said = False

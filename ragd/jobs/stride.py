@@ -15,7 +15,7 @@ _LOG = get_log("ragd.jobs")
 
 
 class Stride:
-    """When the job at hand last got on. `step` is called by who works, the rest by any thread.
+    """When the work last got on. `step` is called by who works, the rest by any thread.
 
     `limit_s` is how many seconds one step may take, by a clock that no jump of the time moves.
     """
@@ -25,11 +25,11 @@ class Stride:
         self._since: float | None = None
 
     def step(self) -> None:
-        """A job was begun, or got on: a file was read, a slice encoded."""
+        """Work got on: a job was asked for or begun, a file was read, a slice encoded."""
         self._since = self._clock()
 
     def rest(self) -> None:
-        """No job is at hand; waiting for one may take for ever."""
+        """From here on it may take for ever until the next step: what is needed is away."""
         self._since = None
 
     @property

@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import signal
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from tests.integration.conftest import Place
@@ -83,6 +85,26 @@ def test_a_mistake_is_refused_and_what_was_configured_goes_on(place: Place) -> N
     place.process.send_signal(signal.SIGHUP)
     place.until(lambda: len(place.found("lighthouses")) == 2)
     place.until(lambda: place.client.status()["state"] == "ready")
+
+
+def test_workers_go_on_by_another_way_to_log(place: Place) -> None:
+    base = '[[collections]]\nname = "b"\nfolders = ["two"]\n'
+    place.until(lambda: {"embed", "extract"} <= set(kinds(place)))
+    configured(place, f'{base}[log]\nformat = "json"\n')
+    assert "log.format" in reloaded(place)["changed"]
+    place.until(lambda: [forms(place).get(kind) for kind in ("extract", "embed", "train")] == ["json", "json", "auto"])
+    configured(place, base)
+    reloaded(place)
+    place.until(lambda: {"embed", "extract"} <= set(kinds(place)))
+
+
+def forms(place: Place) -> dict[str, str]:
+    """How workers were told to write their lines, by kind."""
+    found = {}
+    for one in place.client.status()["workers"]:
+        with suppress(psutil.NoSuchProcess):  # one that leaves
+            found[one["queue"]] = psutil.Process(one["pid"]).environ()["RAGD_LOG__FORMAT"]
+    return found
 
 
 def kinds(place: Place) -> list[str]:
