@@ -40,7 +40,8 @@ from ragd.domain.errors import BrokerUnavailable
 from ragd.jobs.broker import Broker
 from ragd.jobs.embedded import EmbeddedRedis
 from ragd.jobs.hold import Task
-from ragd.jobs.loop import WorkerOptions, run_worker
+from ragd.jobs.loop import run_worker
+from ragd.jobs.options import WorkerOptions
 from ragd.jobs.queue import Queues
 from ragd.jobs.reclaim import Reclaimer
 from ragd.jobs.repair import put_away

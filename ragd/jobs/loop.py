@@ -10,9 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from enum import StrEnum
 from typing import Any, Final
 from uuid import uuid4
 
@@ -35,9 +33,9 @@ from ragd.jobs.broker import Broker
 from ragd.jobs.hold import WORKER_TTL_S, Handler, Hold, Task
 from ragd.jobs.lane import LanedQueue, NamedJob, open_queue
 from ragd.jobs.memory import is_no_memory, while_memory_lasts
+from ragd.jobs.options import Ending, WorkerOptions
 from ragd.jobs.pulse import Pulse
 from ragd.jobs.roll import worker_name
-from ragd.jobs.stride import Stride
 
 ATTEMPTS: Final = 3
 _WAIT_S: Final = 5.0
@@ -45,37 +43,6 @@ _PAUSES_S: Final = (0.5, 30.0)  # between tries of work that cannot be done now:
 _RECONNECTS_S: Final = (0.05, 2.0)  # between tries to reach Redis: first, most
 _NOT_NOW: Final = (EncoderFailed, DiskFull, StateBusy, StateUnwritable, BrokerUnavailable)
 _LOG = get_log("ragd.jobs")
-
-
-class Ending(StrEnum):
-    """Why a worker's loop returned."""
-
-    STOPPED = "stopped"
-    SETTINGS_CHANGED = "settings_changed"
-    EMPTY = "empty"
-
-
-@dataclass(frozen=True, slots=True)
-class WorkerOptions:
-    """How to work: `name` is unique among workers (empty: made up).
-
-    With a `revision`, the loop ends as soon as the published settings have another. `failed` is told of
-    a task that is given up, before it leaves the worker's hands. An error of a kind in `fatal` goes to `on_fatal`,
-    which ends the loop; its job is kept. `burst` ends the loop when the queue is empty.
-    `stopping` is set as soon as a signal asks for the end, so that a long job can hand back its rest. `is_disposable`
-    says that the process is a worker's own: out of memory, or when a step of `stride` takes too long, it ends at once,
-    and whoever replaces it takes its job back.
-    """
-
-    name: str = ""
-    revision: bytes = b""
-    failed: Callable[[Task, Exception], None] | None = None
-    burst: bool = False
-    stopping: threading.Event = field(default_factory=threading.Event)
-    is_disposable: bool = False
-    stride: Stride = field(default_factory=Stride)
-    fatal: tuple[type[RagdError], ...] = ()
-    on_fatal: Callable[[RagdError], None] | None = None
 
 
 def run_worker(
@@ -124,10 +91,9 @@ class QueueWorker(SimpleWorker):  # type: ignore[misc] # rq's classes are untype
         self.hostname, self.pid = socket.gethostname(), os.getpid()
         self._handlers, self._options = handlers, options
         self._hold = Hold(self._client, queue, self.name)
-        look = options.stride.end_if_stuck if options.is_disposable else lambda: None
+        look = options.stride.end_if_stuck
         self._pulse = Pulse(broker.connect(), self.key, queue, self._facts, ttl_s=WORKER_TTL_S, look=look)
-        self._pause_s = 0.0
-        self._problem = ""
+        self._pause_s, self._problem = 0.0, ""
         self.ending = Ending.STOPPED
 
     def bootstrap(self, *_: Any, **__: Any) -> None:
@@ -201,7 +167,6 @@ class QueueWorker(SimpleWorker):  # type: ignore[misc] # rq's classes are untype
             time.sleep(self._pause_s)
 
     def _outcome(self, task: Task) -> Callable[[], None]:
-        self._options.stride.step()
         try:
             handler = self._handlers.get(task.name)
             if handler is None:

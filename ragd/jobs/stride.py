@@ -25,7 +25,7 @@ class Stride:
         self._since: float | None = None
 
     def step(self) -> None:
-        """Work got on: a job was asked for or begun, a file was read, a slice encoded."""
+        """Work got on: a job was asked for, a file was read, a slice encoded."""
         self._since = self._clock()
 
     def rest(self) -> None:

@@ -19,16 +19,15 @@ from ragd.jobs.away import Away
 from ragd.jobs.broker import Broker
 from ragd.jobs.encoders import Encoders
 from ragd.jobs.hold import Handler
-from ragd.jobs.loop import Ending, WorkerOptions, run_worker
+from ragd.jobs.loop import run_worker
 from ragd.jobs.memory import end_threads_too
+from ragd.jobs.options import Ending, WorkerOptions
 from ragd.jobs.queue import Queues
 from ragd.jobs.settings import WorkerSettings, published
 from ragd.jobs.stride import Stride
 from ragd.jobs.tasks import embed_handlers, extract_handlers, tell_trouble
 from ragd.jobs.training import open_site, train_handlers
 from ragd.plan.sandbox import Sandbox
-
-__all__ = ["API_KEY_VARIABLE", "Ending", "WorkerOptions", "run_worker", "worker_main"]
 
 API_KEY_VARIABLE: Final = "RAGD_EMBED__API_KEY"
 _LOOK_S: Final = 1.0
@@ -72,9 +71,9 @@ def worker_main(
         settings, revision = _awaited(broker)
         # Reading is short and its words are waited for: it stands back half as far as encoding, which takes every core.
         stand_back(settings.nice // 2 if kind == "extract" else settings.nice)
-        options = WorkerOptions(
-            "", revision, tell_trouble(queues, kind), burst, is_disposable=not burst, stride=stride_of(kind, settings)
-        )
+        stride = Stride() if burst else stride_of(kind, settings)
+        trouble = tell_trouble(queues, kind)
+        options = WorkerOptions("", revision, trouble, burst, is_disposable=not burst, stride=stride)
         if kind == "train":
             site = open_site(settings.train, Away(broker, queues, models.parent / "runs", models, plugins))
             table = train_handlers(queues, site, is_stopping=options.stopping.is_set)

@@ -10,7 +10,8 @@ from pathlib import Path
 from ragd.domain.work import ExtractBatch
 from ragd.jobs.broker import Broker
 from ragd.jobs.hold import Task
-from ragd.jobs.loop import WorkerOptions, run_worker
+from ragd.jobs.loop import run_worker
+from ragd.jobs.options import WorkerOptions
 from ragd.jobs.payload import decode
 from ragd.jobs.queue import Queues
 from ragd.jobs.tasks import tell_trouble

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from bench.library import Library
 
 
+@pytest.mark.slow
 def test_the_dictionary_says_what_the_folder_holds_and_neither_grows(tmp_path: Path) -> None:
     library = Library(tmp_path / "documents", tmp_path / "beside", files=60, seed=4)
     counts, sizes = [], []

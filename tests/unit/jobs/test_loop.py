@@ -19,7 +19,8 @@ from ragd.jobs import loop
 from ragd.jobs.broker import Broker
 from ragd.jobs.hold import Handler, Hold, Task
 from ragd.jobs.lane import NamedJob, open_queue
-from ragd.jobs.loop import Ending, WorkerOptions, run_worker
+from ragd.jobs.loop import run_worker
+from ragd.jobs.options import Ending, WorkerOptions
 from ragd.jobs.queue import Queues
 from ragd.jobs.roll import WorkerFacts, workers
 

@@ -17,7 +17,8 @@ from bench.fuzz_payloads import payloads, vectors
 from ragd.domain.errors import PayloadInvalid
 from ragd.jobs.broker import Broker
 from ragd.jobs.hold import named
-from ragd.jobs.loop import WorkerOptions, run_worker
+from ragd.jobs.loop import run_worker
+from ragd.jobs.options import WorkerOptions
 from ragd.jobs.payload import decode, decode_vectors, encode, encode_vectors
 from ragd.jobs.queue import Queues, body_key
 from ragd.jobs.tasks import index_handlers, tell_trouble

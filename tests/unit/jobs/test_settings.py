@@ -8,7 +8,8 @@ from ragd.domain.errors import PayloadInvalid
 from ragd.domain.index import EmbeddingSpace, EncoderSpec
 from ragd.domain.work import ExtractBatch, ReadLimits, SplitPolicy
 from ragd.jobs.broker import SETTINGS_KEY, Broker
-from ragd.jobs.loop import Ending, WorkerOptions, run_worker
+from ragd.jobs.loop import run_worker
+from ragd.jobs.options import Ending, WorkerOptions
 from ragd.jobs.queue import Queues
 from ragd.jobs.settings import WorkerModel, WorkerSettings, publish, published
 

@@ -20,6 +20,7 @@ from ragd.jobs.worker import stride_of
 WORKER = """
 import sys, threading
 from ragd.jobs import loop
+from ragd.jobs.options import WorkerOptions
 from ragd.jobs.broker import Broker
 from ragd.jobs.pulse import Pulse
 from ragd.jobs.stride import Stride
@@ -29,7 +30,7 @@ class QuickPulse(Pulse):
         super().__init__(*given, **named, every_s=0.1)
 
 loop.Pulse = QuickPulse
-options = loop.WorkerOptions(is_disposable=True, stride=Stride(0.5))
+options = WorkerOptions(is_disposable=True, stride=Stride(0.5))
 loop.run_worker("extract", Broker(sys.argv[1]), {"extract": lambda task: threading.Event().wait()}, options)
 """
 

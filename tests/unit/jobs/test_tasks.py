@@ -17,7 +17,8 @@ from ragd.embed.halt import Halt, Halted
 from ragd.jobs.broker import Broker
 from ragd.jobs.encoders import Encoders
 from ragd.jobs.hold import Handler
-from ragd.jobs.loop import WorkerOptions, run_worker
+from ragd.jobs.loop import run_worker
+from ragd.jobs.options import WorkerOptions
 from ragd.jobs.queue import Queues, RunEnded, RunProgress, RunWantsFiles, Trouble
 from ragd.jobs.settings import WorkerModel
 from ragd.jobs.tasks import embed_handlers, extract_handlers, index_handlers, tell_trouble

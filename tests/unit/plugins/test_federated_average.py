@@ -21,6 +21,8 @@ from ragd.testing.runs import FakeRun, fake_run
 from ragd.testing.served import open_artifact, reciprocal_rank
 from ragd.testing.tiny import tiny_model
 
+pytestmark = pytest.mark.slow
+
 TRAINING: dict[str, Any] = {"epochs": 4, "batch_size": 16, "temperatures": "0.05", "learning_rate": 0.005}
 LORA: dict[str, Any] = {"steps": 3, "rank": 4, "batch_size": 8}
 
@@ -246,7 +248,6 @@ def test_it_does_what_every_trainer_must(federation: Federation) -> None:
     )
 
 
-@pytest.mark.slow
 def test_encoders_are_averaged_by_what_their_low_rank_parts_do(federation: Federation, tmp_path: Path) -> None:
     base = tiny_model(tmp_path / "base")
 
@@ -270,7 +271,6 @@ def test_encoders_are_averaged_by_what_their_low_rank_parts_do(federation: Feder
     open_artifact(west, Role.ENCODER, own)
 
 
-@pytest.mark.slow
 def test_the_trainer_of_encoders_does_what_every_trainer_must(federation: Federation) -> None:
     settings = {**federation.options("west"), **LORA}
     check_trainer(FederatedEncoder(), federation.folder / "contract", settings=settings)

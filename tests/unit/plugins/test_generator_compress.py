@@ -108,6 +108,7 @@ def test_without_torchao_it_is_said_what_to_install(
     assert "ragd[quantize]" in raised.value.hint
 
 
+@pytest.mark.slow
 def test_pruning_takes_what_does_nothing(base: Path) -> None:
     import torch
     from transformers import AutoModelForCausalLM
