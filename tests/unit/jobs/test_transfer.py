@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from ragd.domain.errors import PayloadInvalid, PluginRefused
+from ragd.domain.errors import PayloadInvalid, PluginRefused, TrainingFailed
 from ragd.domain.index import EncoderSpec
 from ragd.domain.learning import Resources, Role
 from ragd.domain.training import PluginSource, RunOutcome, RunPlaces, RunRequest
@@ -184,6 +184,17 @@ def test_copies_are_forgotten_a_day_after_somebody_wrote_to_them_last(
             os.utime(path, (old, old))
     assert Away(broker, queues, tmp_path / "runs", tmp_path / "models", None).fetch("r1", lambda: True) is None
     assert [place.name for place in (tmp_path / "away").iterdir()] == ["young"]
+
+
+def test_a_worker_whose_run_is_not_sent_gives_it_up(broker: Broker, queues: Queues, tmp_path: Path) -> None:
+    def daemon_refuses() -> bool:
+        if (wish := wanted(broker)) is not None:
+            RunFiles(broker).refuse(wish.run_id)
+        return False
+
+    with pytest.raises(TrainingFailed):
+        Away(broker, queues, tmp_path / "runs", tmp_path / "models", None).fetch("r1", daemon_refuses)
+    assert broker.connection.keys(f"{FILES_PREFIX}*") == []
 
 
 def test_a_worker_that_is_to_stop_waits_no_longer(broker: Broker, queues: Queues, tmp_path: Path) -> None:
