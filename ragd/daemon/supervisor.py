@@ -192,7 +192,7 @@ class Supervisor:
             return False
         try:
             self._server.start()
-        except RagdError as error:
+        except (RagdError, OSError) as error:
             self._plan_restart(child, str(error))
             return False
         child.started_at, child.start_after = now, 0.0
@@ -216,7 +216,7 @@ class Supervisor:
             else min(child.pause_s * 2, self._patience.most_s)
         )
         child.deaths += 1
-        child.last_end = why
+        child.last_end, child.started_at = why, 0.0
         child.start_after = now + child.pause_s
         _LOG.warning("child_died", kind=child.kind, reason=why, again_in_s=child.pause_s)
 
@@ -251,12 +251,16 @@ class Supervisor:
                 child.process.kill()
 
     def _start(self, child: _Child) -> None:
-        child.process = subprocess.Popen(
-            bound_to_this_process(self._command(child.kind)),
-            stdin=subprocess.DEVNULL,
-            env=None if self._environment is None else dict(self._environment),
-            start_new_session=True,  # a Ctrl-C in the terminal is for the daemon, which stops them in order
-        )
+        try:
+            child.process = subprocess.Popen(
+                bound_to_this_process(self._command(child.kind)),
+                stdin=subprocess.DEVNULL,
+                env=None if self._environment is None else dict(self._environment),
+                start_new_session=True,  # a Ctrl-C in the terminal is for the daemon, which stops them in order
+            )
+        except OSError as error:  # no more processes, files or memory
+            self._plan_restart(child, f"it cannot be started: {error}")
+            return
         child.started_at = child.beat_at = self._clock()
         child.beat, child.verdict = None, ""
         _LOG.info("worker_launched", kind=child.kind, pid=child.process.pid)

@@ -263,6 +263,33 @@ def test_a_redis_that_does_not_start_is_tried_again_with_patience(build: Build, 
     assert server.starts == 1
 
 
+def test_a_redis_that_was_well_before_is_tried_with_patience_too(build: Build, clock: Clock) -> None:
+    server = Server()
+    supervisor = build(counts={}, server=server, patience=Patience(first_s=1, healthy_s=60))
+    server.runs = False
+    supervisor.step()
+    clock.now += 1
+    supervisor.step()
+    clock.now += 3600
+    server.runs, server.refuses = False, True
+    waits = []
+    for _ in range(4):
+        supervisor.step()
+        waits.append(supervisor.status()[0].wait_s)
+        clock.now += waits[-1]
+    assert waits == [1, 2, 4, 8]
+
+
+def test_a_worker_that_cannot_be_started_is_tried_with_patience(build: Build, clock: Clock) -> None:
+    supervisor = build(command=(*SLEEP, "x" * 200_000), patience=Patience(first_s=1))  # more than the system takes
+    for wait_s in (1, 2, 4):
+        supervisor.step()
+        facts = supervisor.status()[0]
+        assert (facts.state, facts.wait_s) == ("waiting", wait_s)
+        assert "it cannot be started: " in facts.last_end
+        clock.now += wait_s
+
+
 def test_stopping_ends_the_workers_in_order(build: Build) -> None:
     supervisor = build(counts={"extract": 2})
     supervisor.step()
