@@ -119,7 +119,8 @@ class Supervisor:
 
         Who leaves finishes the job at work first.
         """
-        self._wanted = (counts, environment, frozenset(anew))
+        before = self._wanted[2] if self._wanted is not None else ()  # asked for, and not taken up yet
+        self._wanted = (counts, environment, frozenset((*anew, *before)))
 
     @property
     def is_healthy(self) -> bool:
@@ -231,14 +232,14 @@ class Supervisor:
                 self._end_hung(self._reclaims.beats())
                 self._reclaims.step()
         except BrokerUnavailable as error:
-            for child in self._children:  # nobody can give a sign of life now
+            for child in (*self._children, *self._leaving):  # nobody can give a sign of life now
                 child.beat_at = self._clock()
             _LOG.info("reclaim_waits", reason=error)
 
     def _end_hung(self, beats: Mapping[tuple[str, int], bytes]) -> None:
         """Ends workers whose sign of life stands still, by this process's own clock: no jump of time matters."""
         now = self._clock()
-        for child in self._children:
+        for child in (*self._children, *self._leaving):
             if not _runs(child.process) or child.process is None:
                 continue
             beat = beats.get((child.kind, child.process.pid))

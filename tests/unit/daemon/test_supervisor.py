@@ -339,6 +339,36 @@ def test_workers_of_a_kind_are_replaced_where_their_environment_matters(build: B
     assert taken.died == [extract]
 
 
+def test_what_was_asked_for_before_a_round_came_is_not_forgotten(build: Build, taken: Taken) -> None:
+    supervisor = build({"extract": 1})
+    supervisor.step()
+    before = pids(supervisor)
+    supervisor.follow({"extract": 1}, dict(os.environ), anew=("extract",))
+    supervisor.follow({"extract": 2}, dict(os.environ))
+    supervisor.step()
+    assert len(pids(supervisor)) == 2
+    assert before[0] not in pids(supervisor)
+    supervisor.follow({"extract": 2}, dict(os.environ))
+    now = pids(supervisor)
+    supervisor.step()
+    assert pids(supervisor) == now
+
+
+def test_who_is_leaving_and_hangs_is_ended(build: Build, clock: Clock, taken: Taken) -> None:
+    supervisor = build({"extract": 1})
+    supervisor.step()
+    ((_, pid),) = pids(supervisor)
+    assert pid is not None
+    os.kill(pid, signal.SIGSTOP)
+    supervisor.follow({"extract": 0}, dict(os.environ))
+    taken.told = {("extract", pid): b"1"}
+    for _ in range(6):
+        clock.now += 6
+        supervisor.step()
+    until_gone(supervisor, taken, 1)
+    assert taken.died == [("extract", pid)]
+
+
 def test_who_is_leaving_is_ended_by_a_stop(build: Build) -> None:
     supervisor = build({"extract": 1}, STUBBORN)
     supervisor.step()
