@@ -55,7 +55,7 @@ class Taken:
             raise BrokerUnavailable("away")
         return self.told
 
-    def step(self, alive: Sequence[str] = ()) -> int:
+    def step(self) -> int:
         self.rounds += 1
         return 0
 
