@@ -96,13 +96,14 @@ class App:
         return self.generations.serving.origin
 
     def adopt(self, config: Config) -> None:
-        """Lets another configuration hold, and every part go by it. Main thread."""
+        """Lets another configuration hold, and every part go by it; else the one before does, and it raises."""
+        roots = known(self.tables.documents, config)
+        self.tables.documents.reread(self.model.reader, str(read_limits(config)))
         self.live.replace(config)
         self.answer.settings = search_settings(config)
         learn, retain = config.learn, config.retain
         self.journal.keep(is_kept=learn.journal, days=learn.journal_days, most=retain.queries)
-        self.tables.documents.reread(self.model.reader, str(read_limits(config)))
-        self.roots.replace(known(self.tables.documents, config))
+        self.roots.replace(roots)
 
     def close(self) -> None:
         """Keeps the last queries, then closes the indexes, the encoders and the catalog, in this order."""

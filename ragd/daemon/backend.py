@@ -79,7 +79,8 @@ class DaemonBackend:
         app = self._app
         overview, registry, serving = app.reader.overview, app.reader.registry, app.generations.serving
         documents = overview.documents_by_state()
-        facts = self._facts()
+        proof = asdict(app.prover.last) if app.prover.last is not None else None
+        facts = {**self._facts(), "proof": proof}
         decided = self._sight.decided(facts)
         busy = documents["pending"] or documents["text"] or facts["progress"].get("scanning")
         return {
@@ -102,7 +103,6 @@ class DaemonBackend:
                 }
                 for live in (serving, *app.generations.others)
             ],
-            "proof": asdict(app.prover.last) if app.prover.last is not None else None,
             "version": __version__,
             "pid": os.getpid(),
             "uptime_s": time.monotonic() - self._started,

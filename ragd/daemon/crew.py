@@ -15,7 +15,7 @@ from ragd.daemon.heartbeat import Heartbeat
 from ragd.daemon.progress import Count, Progress
 from ragd.daemon.sdnotify import Notifier
 from ragd.daemon.supervisor import Supervisor
-from ragd.domain.errors import BrokerUnavailable
+from ragd.domain.errors import BrokerUnavailable, StateBusy
 
 _LOG = get_log("ragd.daemon")
 _ROUND_S = 0.25
@@ -75,14 +75,17 @@ class Crew:
             self._supervisor.stop(budget_s=_STOP_BUDGET_S)
 
     def _round(self) -> None:
-        if self._is_due("place", _TICK_S):
-            self._ending.check()
         try:
+            if self._is_due("place", _TICK_S):
+                self._ending.check()
+            self._show()
             self._supervisor.step()
             if self._is_due("claim", _CLAIM_S):
                 self._broker_watch.step()
             if self._is_due("tick", _TICK_S):
                 self._tick()
+        except StateBusy as error:
+            _LOG.debug("round_waits", reason=error)
         except BrokerUnavailable as error:
             _LOG.debug("round_waits", reason=error)
             self._heartbeat.excuse()  # ticks reach the main thread through Redis: one that is away tells nothing of it
@@ -91,7 +94,6 @@ class Crew:
         except Exception:  # noqa: BLE001
             # An edge: a bug in one round must not leave the children without their keeper.
             _LOG.exception("round_broke")
-        self._show()
         self._feed_watchdog()
 
     def _show(self) -> None:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import queue
+from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeout
+from contextlib import suppress
 from typing import Any, TypeVar
 
 from ragd.domain.errors import TimedOut
@@ -21,28 +22,35 @@ class Errands:
 
     def __init__(self, wake: Callable[[], None], begins: Callable[[float], None] = lambda _: None) -> None:
         self._wake, self._begins = wake, begins
-        self._waiting: queue.SimpleQueue[tuple[Callable[[], Any], Future[Any], float]] = queue.SimpleQueue()
+        self._waiting: deque[tuple[Callable[[], Any], Future[Any], float]] = deque()
 
     def ask(self, call: Callable[[], T], timeout_s: float = 30.0) -> T:
-        """The result of `call`, made by the main thread. Raises what it raises, TimedOut, or BrokerUnavailable."""
+        """The result of `call`, made by the main thread. Raises what it raises, TimedOut, or BrokerUnavailable.
+
+        A call that was not begun by then is not made later.
+        """
         answer: Future[T] = Future()
-        self._waiting.put((call, answer, timeout_s))
-        self._wake()
+        errand = (call, answer, timeout_s)
+        self._waiting.append(errand)
         try:
+            self._wake()
             return answer.result(timeout_s)
         except FutureTimeout as error:
-            answer.cancel()
             raise TimedOut(
                 f"the daemon was too busy to do this within {timeout_s:g} s", hint="try again in a moment"
             ) from error
+        finally:
+            answer.cancel()
+            with suppress(ValueError):  # it was taken
+                self._waiting.remove(errand)
 
     def run(self) -> int:
         """Makes the calls that wait; only the main thread calls it. Returns how many."""
         count = 0
         while True:
             try:
-                call, answer, timeout_s = self._waiting.get_nowait()
-            except queue.Empty:
+                call, answer, timeout_s = self._waiting.popleft()
+            except IndexError:
                 return count
             if not answer.set_running_or_notify_cancel():
                 continue

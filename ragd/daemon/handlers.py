@@ -7,7 +7,7 @@ from collections.abc import Callable, Container, Sequence
 from ragd.config.events import get_log
 from ragd.daemon.plans import Plans
 from ragd.domain.changes import Observation
-from ragd.domain.errors import NotFound, PayloadInvalid
+from ragd.domain.errors import NotFound, PayloadInvalid, TrainingFailed
 from ragd.domain.training import RunPlaces
 from ragd.domain.work import EmbedResult, ExtractResult
 from ragd.flow.dispatch import Dispatch
@@ -107,13 +107,18 @@ class IndexJobs:
             self._training.fail_open(ended.run_id, f"what came back of it cannot be used: {error}", error.hint)
 
     def run_wants_files(self, wanted: RunWantsFiles) -> None:
-        """A worker elsewhere lacks a run's files."""
+        """A worker elsewhere lacks a run's files; a run whose files cannot be sent fails."""
         try:
             places = self._training.known(wanted.run_id)
         except NotFound as error:
             _LOG.info("strange_run", reason=error)
             return
-        sent_bytes = self._run_files.send(places, wanted.lacks)
+        try:
+            sent_bytes = self._run_files.send(places, wanted.lacks)
+        except (PayloadInvalid, TrainingFailed) as error:
+            self._training.fail_open(wanted.run_id, f"it cannot be sent to its worker: {error}", error.hint)
+            self._run_files.refuse(wanted.run_id)
+            return
         _LOG.info("run_sent", run=wanted.run_id, bytes=sent_bytes)
 
     def tick(self) -> None:

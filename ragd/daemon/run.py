@@ -52,6 +52,7 @@ from ragd.jobs.transfer import RunFiles
 from ragd.web.door import check_tokens, door_of
 
 _LOG = get_log("ragd.daemon")
+_START_S = 300.0  # nobody renews the claim on Redis until model and index are open
 _HUNG_S, _LEAST_HUNG_S = 60.0, 6.0  # silence of the main thread, which is asked every two seconds
 
 
@@ -89,7 +90,7 @@ class Daemon:
         self._state_id = hashlib.blake2b(os.fsencode(config.state.absolute()), digest_size=8).hexdigest()
         self.broker.check()
         put_away(self.broker)
-        self.broker.claim(self._state_id)
+        self.broker.claim(self._state_id, ttl_s=_START_S)
         stack.callback(self._release)
         self.broker.reset()
         self.queues = Queues(self.broker)

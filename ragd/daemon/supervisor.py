@@ -37,7 +37,7 @@ class Reclaims(Protocol):
 
     def beats(self) -> Mapping[tuple[str, int], bytes]: ...
 
-    def step(self, alive: Sequence[str] = ()) -> int: ...
+    def step(self) -> int: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +119,8 @@ class Supervisor:
 
         Who leaves finishes the job at work first.
         """
-        self._wanted = (counts, environment, frozenset(anew))
+        before = self._wanted[2] if self._wanted is not None else ()  # asked for, and not taken up yet
+        self._wanted = (counts, environment, frozenset((*anew, *before)))
 
     @property
     def is_healthy(self) -> bool:
@@ -192,7 +193,7 @@ class Supervisor:
             return False
         try:
             self._server.start()
-        except RagdError as error:
+        except (RagdError, OSError) as error:
             self._plan_restart(child, str(error))
             return False
         child.started_at, child.start_after = now, 0.0
@@ -216,7 +217,7 @@ class Supervisor:
             else min(child.pause_s * 2, self._patience.most_s)
         )
         child.deaths += 1
-        child.last_end = why
+        child.last_end, child.started_at = why, 0.0
         child.start_after = now + child.pause_s
         _LOG.warning("child_died", kind=child.kind, reason=why, again_in_s=child.pause_s)
 
@@ -231,14 +232,14 @@ class Supervisor:
                 self._end_hung(self._reclaims.beats())
                 self._reclaims.step()
         except BrokerUnavailable as error:
-            for child in self._children:  # nobody can give a sign of life now
+            for child in (*self._children, *self._leaving):  # nobody can give a sign of life now
                 child.beat_at = self._clock()
             _LOG.info("reclaim_waits", reason=error)
 
     def _end_hung(self, beats: Mapping[tuple[str, int], bytes]) -> None:
         """Ends workers whose sign of life stands still, by this process's own clock: no jump of time matters."""
         now = self._clock()
-        for child in self._children:
+        for child in (*self._children, *self._leaving):
             if not _runs(child.process) or child.process is None:
                 continue
             beat = beats.get((child.kind, child.process.pid))
@@ -251,12 +252,16 @@ class Supervisor:
                 child.process.kill()
 
     def _start(self, child: _Child) -> None:
-        child.process = subprocess.Popen(
-            bound_to_this_process(self._command(child.kind)),
-            stdin=subprocess.DEVNULL,
-            env=None if self._environment is None else dict(self._environment),
-            start_new_session=True,  # a Ctrl-C in the terminal is for the daemon, which stops them in order
-        )
+        try:
+            child.process = subprocess.Popen(
+                bound_to_this_process(self._command(child.kind)),
+                stdin=subprocess.DEVNULL,
+                env=None if self._environment is None else dict(self._environment),
+                start_new_session=True,  # a Ctrl-C in the terminal is for the daemon, which stops them in order
+            )
+        except OSError as error:  # no more processes, files or memory
+            self._plan_restart(child, f"it cannot be started: {error}")
+            return
         child.started_at = child.beat_at = self._clock()
         child.beat, child.verdict = None, ""
         _LOG.info("worker_launched", kind=child.kind, pid=child.process.pid)

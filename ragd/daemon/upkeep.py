@@ -86,7 +86,7 @@ class Upkeep:
         if is_due(now, self._due.snapshot, self._app.config.index.snapshot_s):
             self._due.snapshot = now
             self.start_snapshot()
-        if now - self._due.proven >= self._app.config.index.verify_s or self._app.prover.is_due:
+        if self._app.prover.is_due or is_due(now, self._due.proven, self._app.config.index.verify_s):
             self._due.proven = now
             self._prove()
         self._retention.step()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import shutil
 from collections.abc import Collection
@@ -28,17 +29,19 @@ def thin(places: RunPlaces, *, is_done: bool, log_bytes: int) -> None:
 
 
 def strange(folder: Path, known: Collection[str], *, unchanged_since: float) -> list[Path]:
-    """Folders of runs that nobody knows and nobody wrote to since a moment: left by a kill while they were removed.
+    """Folders of runs that nobody knows and nobody wrote to since a moment: left by a kill.
 
-    A worker may work here for a daemon elsewhere, and its runs are not known here either: those are young.
+    A run that trains notes what it costs every few seconds, so what is under way is young.
     """
-    found = []
-    for place in folder.iterdir() if folder.is_dir() else ():
-        if place.name not in known and place.is_dir():
-            changed = [path.lstat().st_mtime for path in (place, *place.iterdir())]
-            if max(changed) < unchanged_since:
-                found.append(place)
-    return found
+    places = [place for place in folder.iterdir() if place.is_dir()] if folder.is_dir() else []
+    return [place for place in places if place.name not in known and _changed_at(place) < unchanged_since]
+
+
+def _changed_at(place: Path) -> float:
+    try:
+        return max(path.lstat().st_mtime for path in (place, *place.iterdir()))
+    except FileNotFoundError:  # somebody writes there just now
+        return math.inf
 
 
 def _keep_end(path: Path, size_bytes: int) -> None:

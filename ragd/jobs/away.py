@@ -12,6 +12,7 @@ from typing import Final
 
 from ragd.domain.errors import BrokerUnavailable, PayloadInvalid
 from ragd.domain.training import PluginSource, RunOutcome, RunPlaces, RunRequest
+from ragd.flow.leftovers import strange
 from ragd.jobs.broker import Broker
 from ragd.jobs.queue import Queues, RunWantsFiles
 from ragd.jobs.transfer import MODEL_FOLDERS, folder_files, forget, is_safe, is_there, pull, push
@@ -24,14 +25,16 @@ _KEPT_S: Final = 24 * 3600.0
 
 
 class Away:
-    """Runs of a daemon whose folder is not here; they are kept below `runs`, so that a killed worker's go on.
+    """Runs of a daemon whose folder is not here; copies of them are kept, so that a killed worker's go on.
 
-    `models` is this machine's folder of artefacts, `plugins` its folder of trusted plugin files.
+    `runs` is where a daemon of this state folder has its own, which are never touched: the copies lie in `away` beside
+    it. `models` is this machine's folder of artefacts, `plugins` its folder of trusted plugin files.
     """
 
     def __init__(self, broker: Broker, queues: Queues, runs: Path, models: Path, plugins: Path | None) -> None:
         self._broker, self._queues = broker, queues
         self._runs, self._models, self._plugins = runs, models, plugins
+        self._copies = runs.with_name("away")
 
     def fetch(self, run_id: str, is_stopping: Callable[[], bool]) -> RunPlaces | None:
         """The run's folder on this machine, with the request rewritten to its paths; None when the worker is to stop.
@@ -40,11 +43,11 @@ class Away:
         """
         if not is_safe(run_id) or "/" in run_id:
             raise PayloadInvalid(f"{run_id!r} is not the id of a run")
-        places = RunPlaces(self._runs / run_id)
+        places = RunPlaces(self._copies / run_id)
         self._forget_old(run_id)
         if places.request.is_file():
             return places
-        arriving = RunPlaces(self._runs / f".{run_id}.part")
+        arriving = RunPlaces(self._copies / f".{run_id}.part")
         shutil.rmtree(arriving.folder, ignore_errors=True)
         if not self._asked(run_id, (), arriving, is_stopping):
             return None
@@ -114,10 +117,8 @@ class Away:
         )
 
     def _forget_old(self, run_id: str) -> None:
-        for folder in self._runs.iterdir() if self._runs.is_dir() else ():
-            outcome = RunPlaces(folder).outcome
-            if folder.name != run_id and outcome.is_file() and time.time() - outcome.stat().st_mtime > _KEPT_S:
-                shutil.rmtree(folder, ignore_errors=True)
+        for folder in strange(self._copies, {run_id}, unchanged_since=time.time() - _KEPT_S):
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def named(request: RunRequest) -> dict[str, str]:

@@ -198,7 +198,8 @@ class Queues:
             job = new_job(self._broker, queue_name, task, batch_id, job_id)
             queue.enqueue_job(job, pipeline=pipe, at_front=job_id.startswith(FRESH))
             if body:
-                pipe.set(body_key(queue_name, job_id), body, ex=BODY_TTL_S)
+                # A run may wait for its turn, or train, for days; batches are sent again when theirs are gone.
+                pipe.set(body_key(queue_name, job_id), body, ex=None if queue_name == "train" else BODY_TTL_S)
             pipe.execute()
 
 

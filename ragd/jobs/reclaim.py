@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+import time
+from collections.abc import Callable, Mapping
 from typing import Final, cast
 
 import redis
@@ -15,6 +16,7 @@ from ragd.jobs.queue import Queues, Trouble
 from ragd.jobs.roll import WORKER_PREFIX, beats, silent_workers, strike_off, worker_name
 
 MOST_DEATHS: Final = 2
+SILENT_S: Final = 6.0  # longer than from one sign of life to the next
 _LOG = get_log("ragd.jobs")
 
 
@@ -25,8 +27,18 @@ class Reclaimer:
     be sent one by one until the bad one stands alone.
     """
 
-    def __init__(self, broker: Broker, queues: Queues, *, most_deaths: int = MOST_DEATHS) -> None:
+    def __init__(
+        self,
+        broker: Broker,
+        queues: Queues,
+        *,
+        most_deaths: int = MOST_DEATHS,
+        silent_s: float = SILENT_S,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._broker, self._queues, self._most_deaths = broker, queues, most_deaths
+        self._silent_s, self._clock = silent_s, clock
+        self._silent: dict[tuple[str, str], float] = {}
 
     def worker_died(self, queue: str, name: str) -> int:
         """Takes back what the worker held and strikes it off; returns how many jobs it held.
@@ -61,18 +73,19 @@ class Reclaimer:
         """The last signs of life of this machine's workers, by queue and process id; see `jobs.roll.beats`."""
         return beats(self._broker)
 
-    def step(self, alive: Collection[str] = ()) -> int:
+    def step(self) -> int:
         """Reclaims from workers whose heartbeat stopped, on any machine; returns how many jobs.
 
-        `alive` names workers known to live, whatever their heartbeat says. Daemons of before are only struck off:
-        what they held was of another life of the catalog.
+        Every sign of life expires at once when the clock is set forward or the machine slept; who lives is heard again
+        within `silent_s`. Daemons of before are only struck off: what they held was of another life of the catalog.
         """
-        found = [pair for pair in silent_workers(self._broker) if pair[1] not in alive]
-        silent = [(queue, name) for queue, name in found if queue != "index"]
-        for queue, name in found:
+        now = self._clock()
+        self._silent = {pair: self._silent.get(pair, now) for pair in silent_workers(self._broker)}
+        dead = [pair for pair, since in self._silent.items() if now - since >= self._silent_s]
+        for queue, name in dead:
             if queue == "index":
                 strike_off(self._broker, queue, name)
-        return sum(self.worker_died(queue, name) for queue, name in silent)
+        return sum(self.worker_died(queue, name) for queue, name in dead if queue != "index")
 
     def _give_up(self, hold: Hold, queue: str, task: Task) -> None:
         reason = f"the batch ended {task.attempt} workers"

@@ -74,7 +74,7 @@ class _Line:
     def _run(self) -> None:
         while (news := self._news.get()) is not None:
             if self._is_dropped:
-                continue
+                return
             try:
                 news(self._tracker)
             except Exception as error:  # noqa: BLE001 - a tracker may fail in any way, and must not take the run along

@@ -139,6 +139,10 @@ class RunFiles:
                 files |= folder_files(Path(named[name]), f"models/{name}/")
         return push(self._broker, f"{request.id}:out", files)
 
+    def refuse(self, run_id: str) -> None:
+        """Lets a worker that waits for files go on without, so that it gives the run up instead of asking for ever."""
+        push(self._broker, f"{run_id}:out", {})
+
     def receive(self, run_id: str, places: RunPlaces) -> tuple[str, ...]:
         """Puts what a remote worker made into the run's folder; returns the names. Raises PayloadInvalid."""
         return pull(self._broker, f"{run_id}:back", places.folder, accept=_comes_back)

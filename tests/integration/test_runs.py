@@ -322,7 +322,7 @@ def test_a_worker_with_another_disk_fetches_a_run_and_sends_back_what_it_made(
     assert "done" in places.log.read_text()
     assert done(places) == 20
     assert not yard.broker.connection.keys("ragd:files:*")
-    assert (yard.folder / "elsewhere" / "runs" / "r1").is_dir()  # for a day, in case the answer is lost
+    assert (yard.folder / "elsewhere" / "away" / "r1").is_dir()  # for a day, in case the answer is lost
 
 
 def test_a_run_whose_files_do_not_fit_fails_with_the_reason(yard: Yard) -> None:

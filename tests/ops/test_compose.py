@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
@@ -98,18 +99,16 @@ def test_every_service_is_caged_and_looked_after(compose: dict[str, Any]) -> Non
         assert service["restart"] == "unless-stopped", name
 
 
-def test_what_redis_is_told_is_a_configuration_it_takes(compose: dict[str, Any], tmp_path: Path) -> None:
+def test_redis_takes_what_it_is_told_and_hears_a_stop(compose: dict[str, Any], tmp_path: Path) -> None:
     """The command of the service, run with the real server here."""
     command = compose["services"]["redis"]["command"][2].replace("$$", "$")
     (tmp_path / "redis_password").write_text("hush\n")
-    options = f"printf 'port 0\\nunixsocket {tmp_path}/s\\ndir {tmp_path}\\n'"
-    told = command.replace("/run/secrets", str(tmp_path)).partition("|")[0]
-    configuration = subprocess.run(["sh", "-c", f"{told}; {options}"], check=True, capture_output=True).stdout
+    (tmp_path / "redis-server").symlink_to(find_server())
+    command = command.replace("/run/secrets", str(tmp_path)).replace("/tmp/redis.conf", f"{tmp_path}/redis.conf")
+    options = f" --port 0 --unixsocket {tmp_path}/s --dir {tmp_path}"
+    environment = {**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}"}
     with (tmp_path / "log").open("wb") as log:
-        server = subprocess.Popen([find_server(), "-"], stdin=subprocess.PIPE, stdout=log, stderr=log)
-    assert server.stdin is not None
-    with server.stdin as given:
-        given.write(configuration)
+        server = subprocess.Popen(["sh", "-c", command + options], stdout=log, stderr=log, env=environment)
     broker = Broker(with_password(f"unix://{tmp_path}/s", "hush"))
     try:
         for _ in range(200):
@@ -120,10 +119,13 @@ def test_what_redis_is_told_is_a_configuration_it_takes(compose: dict[str, Any],
         assert broker.check().keys == 0
         with pytest.raises(BrokerUnavailable, match="password"):
             Broker(f"unix://{tmp_path}/s").check()
+        assert (tmp_path / "redis.conf").stat().st_mode & 0o077 == 0
     finally:
         broker.close()
         server.terminate()
-        server.wait(10)
+        status = server.wait(10)
+    assert status == 0  # it ended in order
+    assert not (tmp_path / "s").exists()
 
 
 def test_embed_workers_can_be_multiplied_and_the_daemon_starts_none(compose: dict[str, Any]) -> None:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from ragd.app import App, Model, build
 from ragd.config.schema import Collection, Config
 from ragd.domain.changes import Observation, Presence
 from ragd.domain.documents import Extraction, Piece, Stat
+from ragd.domain.errors import StateBusy
 from ragd.domain.index import EmbeddingSpace, EncoderSpec, Vectors
 from ragd.domain.search import Query
 from ragd.domain.work import EmbedResult, ExtractResult, SplitPolicy
@@ -89,6 +93,23 @@ def test_snapshots_of_a_future_that_a_power_cut_took_back_are_thrown_away(tmp_pa
     assert last.index.ids().tolist() == last.reader.replay.live_ids(last.generation_id).tolist()
     assert len(last.index) == 2
     last.close()
+
+
+def test_a_configuration_that_cannot_be_noted_is_not_half_adopted(tmp_path: Path) -> None:
+    app, _ = opened(tmp_path)
+    before, roots = app.config, dict(app.roots)
+    folders = (tmp_path / "kb", tmp_path / "more")
+    wanted = before.model_copy(update={"collections": (Collection(name="notes", folders=folders),)})
+    app.tables.store.connection.execute("PRAGMA busy_timeout = 10")
+    with closing(sqlite3.connect(app.tables.store.path, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(StateBusy):
+            app.adopt(wanted)
+    assert (app.config, dict(app.roots)) == (before, roots)  # so the next reload finds what changed
+    app.adopt(wanted)
+    assert app.config == wanted
+    assert len(app.roots) == 2
+    app.close()
 
 
 def test_a_journal_that_was_asked_for_outlives_the_process_and_can_be_judged(tmp_path: Path) -> None:

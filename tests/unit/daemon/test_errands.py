@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import gc
 import threading
+import weakref
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import pytest
 
 from ragd.daemon.errands import Errands
-from ragd.domain.errors import NotFound, TimedOut
+from ragd.domain.errors import BrokerUnavailable, NotFound, TimedOut
 
 
 def test_the_thread_that_runs_errands_makes_the_call_and_the_asker_gets_the_result() -> None:
@@ -53,3 +56,21 @@ def test_an_errand_nobody_runs_in_time_is_not_made_later() -> None:
         errands.ask(lambda: made.append(1), timeout_s=0.01)
     assert errands.run() == 0
     assert made == []
+
+
+def test_an_errand_whose_asker_was_told_that_redis_is_away_is_not_made_later() -> None:
+    made: list[int] = []
+
+    def away() -> None:
+        raise BrokerUnavailable("Redis is away")
+
+    errands = Errands(away)
+    call = partial(made.append, 1)
+    kept = weakref.ref(call)
+    with pytest.raises(BrokerUnavailable):
+        errands.ask(call)
+    assert errands.run() == 0
+    assert made == []
+    del call
+    gc.collect()
+    assert kept() is None  # however often somebody asks

@@ -20,6 +20,7 @@ from ragd.flow.ingest import Ingest
 from ragd.flow.training import Training
 from ragd.jobs.queue import RunEnded, RunProgress, RunWantsFiles, Trouble
 from ragd.jobs.transfer import RunFiles
+from ragd.learn.records import read_request
 from tests.unit.flow.workshop import Workshop
 
 
@@ -106,11 +107,18 @@ class RunFilesFake:
         self.shop = shop
         self.waiting: set[str] = set()
         self.sent: list[tuple[str, tuple[str, ...]]] = []
+        self.refused: list[str] = []
+        self.too_much = False
 
     def send(self, places: RunPlaces, lacks: Collection[str] = ()) -> int:
-        assert places.request.is_file()
+        read_request(places)
+        if self.too_much:
+            raise PayloadInvalid("files are too much to send", hint="share the disk")
         self.sent.append((places.folder.name, tuple(lacks)))
         return 10
+
+    def refuse(self, run_id: str) -> None:
+        self.refused.append(run_id)
 
     def receive(self, run_id: str, places: RunPlaces) -> tuple[str, ...]:
         assert places == self.shop.places(run_id)
@@ -224,6 +232,22 @@ def test_a_worker_gets_the_files_that_it_lacks(desk: Desk) -> None:
     desk.jobs.run_wants_files(RunWantsFiles(run_id))
     desk.jobs.run_wants_files(RunWantsFiles(run_id, ("adapter",)))
     assert desk.files.sent == [(run_id, ()), (run_id, ("adapter",))]
+
+
+def test_a_run_that_cannot_be_sent_fails_and_its_worker_waits_no_longer(desk: Desk) -> None:
+    large, damaged = desk.running(), desk.running()
+    desk.shop.places(damaged).request.unlink()
+    desk.jobs.run_wants_files(RunWantsFiles(damaged))
+    desk.files.too_much = True
+    desk.jobs.run_wants_files(RunWantsFiles(large))
+    assert [desk.shop.state(run_id) for run_id in (large, damaged)] == ["failed", "failed"]
+    run = desk.shop.run(large)
+    assert (run["reason"], run["hint"]) == (
+        "it cannot be sent to its worker: files are too much to send",
+        "share the disk",
+    )
+    assert "cannot be read" in desk.shop.run(damaged)["reason"]
+    assert (desk.files.sent, desk.files.refused) == ([], [damaged, large])
 
 
 @pytest.mark.parametrize("name", [STRANGER, "../../elsewhere", ""])

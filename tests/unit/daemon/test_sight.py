@@ -41,7 +41,7 @@ class Nobody:
     def process_died(self, queue: str, pid: int) -> int:
         return 0
 
-    def step(self, alive: Any = ()) -> int:
+    def step(self) -> int:
         return 0
 
     def beats(self) -> dict[tuple[str, int], bytes]:

@@ -55,7 +55,7 @@ class Taken:
             raise BrokerUnavailable("away")
         return self.told
 
-    def step(self, alive: Sequence[str] = ()) -> int:
+    def step(self) -> int:
         self.rounds += 1
         return 0
 
@@ -263,6 +263,33 @@ def test_a_redis_that_does_not_start_is_tried_again_with_patience(build: Build, 
     assert server.starts == 1
 
 
+def test_a_redis_that_was_well_before_is_tried_with_patience_too(build: Build, clock: Clock) -> None:
+    server = Server()
+    supervisor = build(counts={}, server=server, patience=Patience(first_s=1, healthy_s=60))
+    server.runs = False
+    supervisor.step()
+    clock.now += 1
+    supervisor.step()
+    clock.now += 3600
+    server.runs, server.refuses = False, True
+    waits = []
+    for _ in range(4):
+        supervisor.step()
+        waits.append(supervisor.status()[0].wait_s)
+        clock.now += waits[-1]
+    assert waits == [1, 2, 4, 8]
+
+
+def test_a_worker_that_cannot_be_started_is_tried_with_patience(build: Build, clock: Clock) -> None:
+    supervisor = build(command=(*SLEEP, "x" * 200_000), patience=Patience(first_s=1))  # more than the system takes
+    for wait_s in (1, 2, 4):
+        supervisor.step()
+        facts = supervisor.status()[0]
+        assert (facts.state, facts.wait_s) == ("waiting", wait_s)
+        assert "it cannot be started: " in facts.last_end
+        clock.now += wait_s
+
+
 def test_stopping_ends_the_workers_in_order(build: Build) -> None:
     supervisor = build(counts={"extract": 2})
     supervisor.step()
@@ -310,6 +337,36 @@ def test_workers_of_a_kind_are_replaced_where_their_environment_matters(build: B
     assert b"RAGD_TEST_TOLD=anew" in Path(f"/proc/{new}/environ").read_bytes()
     until_gone(supervisor, taken, 1)
     assert taken.died == [extract]
+
+
+def test_what_was_asked_for_before_a_round_came_is_not_forgotten(build: Build, taken: Taken) -> None:
+    supervisor = build({"extract": 1})
+    supervisor.step()
+    before = pids(supervisor)
+    supervisor.follow({"extract": 1}, dict(os.environ), anew=("extract",))
+    supervisor.follow({"extract": 2}, dict(os.environ))
+    supervisor.step()
+    assert len(pids(supervisor)) == 2
+    assert before[0] not in pids(supervisor)
+    supervisor.follow({"extract": 2}, dict(os.environ))
+    now = pids(supervisor)
+    supervisor.step()
+    assert pids(supervisor) == now
+
+
+def test_who_is_leaving_and_hangs_is_ended(build: Build, clock: Clock, taken: Taken) -> None:
+    supervisor = build({"extract": 1})
+    supervisor.step()
+    ((_, pid),) = pids(supervisor)
+    assert pid is not None
+    os.kill(pid, signal.SIGSTOP)
+    supervisor.follow({"extract": 0}, dict(os.environ))
+    taken.told = {("extract", pid): b"1"}
+    for _ in range(6):
+        clock.now += 6
+        supervisor.step()
+    until_gone(supervisor, taken, 1)
+    assert taken.died == [("extract", pid)]
 
 
 def test_who_is_leaving_is_ended_by_a_stop(build: Build) -> None:

@@ -107,3 +107,16 @@ def test_hits_reach_the_catalog_and_problems_of_models_are_among_the_reasons(hou
     assert "query_adapter/1 does not serve" in kept(house).reasons[0]
     house.app.promotions.roll_back(Role.QUERY_ADAPTER)
     assert kept(house).reasons == []
+
+
+def test_a_clock_that_was_set_back_makes_a_proof_due_at_once(house: House) -> None:
+    upkeep = kept(house)
+    house.now += house.app.config.index.verify_s + 1
+    upkeep.step()
+    before = house.app.prover.last
+    assert before is not None
+    house.now -= 86400
+    upkeep.step()
+    after = house.app.prover.last
+    assert after is not None
+    assert after.at < before.at

@@ -139,6 +139,15 @@ def test_it_dies_with_a_killed_parent(tmp_path: Path) -> None:
     assert not is_alive(pid)
 
 
+def test_a_log_that_cannot_be_rewritten_now_is_no_obstacle(tmp_path: Path) -> None:
+    # As without memory or a process for the child that rewrites it: the command is refused.
+    told = f"( cat; echo 'rename-command BGREWRITEAOF \"\"' ) > {tmp_path}/conf; exec {find_server()} {tmp_path}/conf"
+    server = EmbeddedRedis(tmp_path / "b", fake(tmp_path, "Redis server v=7.2.0 sha=0", told))
+    server.start()
+    assert Broker(server.url).check().keys == 0
+    server.stop()
+
+
 def test_a_server_that_does_not_come_up_says_why(tmp_path: Path) -> None:
     program = fake(tmp_path, "Redis server v=7.2.0 sha=0", "echo 'cannot open the moon'; exit 1")
     with pytest.raises(BrokerUnavailable, match="did not start: cannot open the moon"):

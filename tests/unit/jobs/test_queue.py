@@ -5,7 +5,7 @@ import pytest
 from ragd.domain.errors import BrokerUnavailable
 from ragd.domain.training import RunOutcome
 from ragd.domain.work import EmbedBatch, ExtractBatch
-from ragd.jobs.broker import Broker
+from ragd.jobs.broker import IN_PREFIX, Broker
 from ragd.jobs.hold import Hold
 from ragd.jobs.payload import decode
 from ragd.jobs.queue import Queues, RunEnded, RunProgress, TrainJob
@@ -104,3 +104,15 @@ def test_a_daemon_that_starts_anew_forgets_files_under_way(broker: Broker, queue
     broker.reset()
     assert not broker.connection.exists("ragd:files:r1:out")
     assert not queues.is_alive("r1")
+
+
+def test_a_run_keeps_its_job_for_as_long_as_it_waits_and_trains(broker: Broker, queues: Queues) -> None:
+    queues.extract(ExtractBatch("bulk-1", b"/", (), False))
+    queues.train("r1", "/runs/r1")
+    assert broker.connection.ttl(f"{IN_PREFIX}bulk-1") > 0
+    assert broker.connection.ttl(f"{IN_PREFIX}r1") == -1
+    worker = Hold(broker.connection, "train", "w")
+    taken = worker.take(None)
+    assert taken is not None
+    worker.fail(taken.task, "it ended two workers")
+    assert broker.connection.ttl(f"{IN_PREFIX}r1") > 0

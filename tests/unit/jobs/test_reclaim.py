@@ -67,13 +67,30 @@ def test_a_process_is_known_by_its_number(broker: Broker, queues: Queues) -> Non
 def test_a_worker_whose_heart_stopped_is_reclaimed_wherever_it_was(broker: Broker, queues: Queues) -> None:
     queues.extract(batch("a"))
     at_work(broker, "far")
-    reclaimer = Reclaimer(broker, queues)
+    now = [100.0]
+    reclaimer = Reclaimer(broker, queues, silent_s=6.0, clock=lambda: now[0])
     assert reclaimer.step() == 0
     broker.connection.delete("rq:worker:far")  # as when its time to live runs out
-    assert reclaimer.step(alive=["far"]) == 0
+    assert reclaimer.step() == 0
+    now[0] += 6.0
     assert reclaimer.step() == 1
     assert silent_workers(broker) == ()
     assert broker.connection.smembers(WORKERS_KEY) == set()
+
+
+def test_signs_of_life_that_expired_all_at_once_cost_no_worker_its_job(broker: Broker, queues: Queues) -> None:
+    now = [100.0]
+    reclaimer = Reclaimer(broker, queues, silent_s=6.0, clock=lambda: now[0])
+    queues.extract(batch("slow"))
+    at_work(broker, "alive")
+    for _ in range(3):
+        broker.connection.delete("rq:worker:alive")  # the clock was set forward
+        assert reclaimer.step() == 0
+        now[0] += 5.0
+        at_work(broker, "alive", jobs=0)  # the next beat
+        assert reclaimer.step() == 0
+        now[0] += 5.0
+    assert waiting(broker) == waiting(broker, "index") == []
 
 
 def test_a_worker_that_comes_back_late_ends_nothing_twice(broker: Broker, queues: Queues) -> None:
@@ -112,7 +129,7 @@ def test_what_others_wrote_into_the_register_is_passed_over(broker: Broker, queu
     broker.connection.rpush("rq:worker:list", "x")
     broker.connection.hset("rq:worker:odd", mapping={"queues": "extract", "pid": "many"})
     assert [worker.pid for worker in workers(broker)] == [1]
-    assert Reclaimer(broker, queues).step() == 0
+    assert Reclaimer(broker, queues, silent_s=0.0).step() == 0
     assert [name for _, name in silent_workers(broker)] == []
     assert [pid for _, pid in Reclaimer(broker, queues).beats()] == [12]
 
@@ -138,6 +155,6 @@ def test_daemons_of_before_are_struck_off_so_that_the_roll_does_not_grow(broker:
     for name in ("one", "two", "now"):
         Pulse(broker.connect(), f"rq:worker:{name}", "index", lambda: facts, ttl_s=30).beat()
     broker.connection.delete("rq:worker:one", "rq:worker:two")
-    assert Reclaimer(broker, queues).step() == 0
+    assert Reclaimer(broker, queues, silent_s=0.0).step() == 0
     assert broker.connection.smembers(WORKERS_KEY) == {b"rq:worker:now"}
     assert broker.connection.smembers(f"{WORKERS_KEY}:index") == {b"rq:worker:now"}

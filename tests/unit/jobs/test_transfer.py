@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import shutil
+import time
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from ragd.domain.errors import PayloadInvalid, PluginRefused
+from ragd.domain.errors import PayloadInvalid, PluginRefused, TrainingFailed
 from ragd.domain.index import EncoderSpec
 from ragd.domain.learning import Resources, Role
 from ragd.domain.training import PluginSource, RunOutcome, RunPlaces, RunRequest
@@ -144,6 +146,55 @@ def test_a_worker_asks_for_data_first_and_then_for_the_models_it_lacks(
     assert fetched.folder.is_dir()
     away.tidy(fetched, RunOutcome("stopped"))
     assert not fetched.folder.exists()
+
+
+def test_the_runs_of_a_daemon_of_the_same_state_folder_are_never_touched(
+    broker: Broker, queues: Queues, tmp_path: Path
+) -> None:
+    runs, old = tmp_path / "state" / "runs", time.time() - 2 * 86400
+    places = prepared(runs, PluginSource("p", "bundled"), tmp_path / "model")
+    before = RunPlaces(runs / "r0")
+    before.folder.mkdir()
+    write_outcome(before, RunOutcome("trained"))
+    os.utime(before.outcome, (old, old))
+
+    def daemon_answers() -> bool:
+        if (wish := wanted(broker)) is not None:
+            RunFiles(broker).send(places, wish.lacks)
+        return False
+
+    away = Away(broker, queues, runs, tmp_path / "state" / "models", None)
+    fetched = away.fetch("r1", daemon_answers)
+    assert fetched is not None
+    assert fetched.folder != places.folder
+    away.tidy(fetched, RunOutcome("failed"))
+    assert {place.name for place in runs.iterdir()} == {"r0", "r1"}
+
+
+def test_copies_are_forgotten_a_day_after_somebody_wrote_to_them_last(
+    broker: Broker, queues: Queues, tmp_path: Path
+) -> None:
+    old = time.time() - 2 * 86400
+    for name in ("ended", "killed", ".cut.part", "young"):
+        places = RunPlaces(tmp_path / "away" / name)
+        places.folder.mkdir(parents=True)
+        places.log.touch()
+        write_outcome(places, RunOutcome("trained")) if name == "ended" else None
+        for path in (*places.folder.iterdir(), places.folder) if name != "young" else ():
+            os.utime(path, (old, old))
+    assert Away(broker, queues, tmp_path / "runs", tmp_path / "models", None).fetch("r1", lambda: True) is None
+    assert [place.name for place in (tmp_path / "away").iterdir()] == ["young"]
+
+
+def test_a_worker_whose_run_is_not_sent_gives_it_up(broker: Broker, queues: Queues, tmp_path: Path) -> None:
+    def daemon_refuses() -> bool:
+        if (wish := wanted(broker)) is not None:
+            RunFiles(broker).refuse(wish.run_id)
+        return False
+
+    with pytest.raises(TrainingFailed):
+        Away(broker, queues, tmp_path / "runs", tmp_path / "models", None).fetch("r1", daemon_refuses)
+    assert broker.connection.keys(f"{FILES_PREFIX}*") == []
 
 
 def test_a_worker_that_is_to_stop_waits_no_longer(broker: Broker, queues: Queues, tmp_path: Path) -> None:
