@@ -96,11 +96,20 @@ def test_training_and_filling_have_their_own_seconds_but_share_the_money() -> No
     settings = limits(train_cpu_s_day=100, backfill_cpu_s_day=100, cpu_rate=3600, money_day=150)
     train, fill = [spent(5, 90)], [spent(5, 90, what="backfill")]
     assert isinstance(reserve(Cost(50), fill, FREE, settings, NOW), Fits)
-    assert isinstance(may_fill(Cost(50), train, settings, NOW), Fits)
-    assert waits(may_fill(Cost(20), fill, settings, NOW)).key == "budget.backfill_cpu_s_day"
-    both = waits(may_fill(Cost(90), train, settings, NOW))
+    assert isinstance(may_fill(Cost(50), train, FREE, settings, NOW), Fits)
+    assert waits(may_fill(Cost(20), fill, FREE, settings, NOW)).key == "budget.backfill_cpu_s_day"
+    both = waits(may_fill(Cost(90), train, FREE, settings, NOW))
     assert both.key == "budget.money_day"
     assert both.until == NOW - 5 + DAY_S
+
+
+def test_filling_leaves_the_money_that_a_run_under_way_holds() -> None:
+    settings = limits(backfill_cpu_s_day=100, cpu_rate=3600, money_day=150)
+    held = waits(may_fill(Cost(60), [], Cost(100), settings, NOW))
+    assert held.key == "budget.money_day"
+    assert "reserved for runs under way" in held.why
+    # Of the seconds of filling a run takes none.
+    assert isinstance(may_fill(Cost(50), [], Cost(100), settings, NOW), Fits)
 
 
 @pytest.mark.parametrize("what", ["prepare", "train", "evaluate"])
