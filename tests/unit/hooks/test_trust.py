@@ -183,3 +183,17 @@ def test_pins_of_several_plugins_stand_beside_each_other(plugin: Path) -> None:
     given(plugin)
     state = given(other)
     assert sorted(json.loads((state / PINS_NAME).read_text())) == ["mine", "other"]
+
+
+def test_what_cannot_be_written_is_refused_with_its_path(plugin: Path, tmp_path: Path) -> None:
+    in_the_way = tmp_path / "file"
+    in_the_way.touch()
+    with pytest.raises(PluginRefused, match=r"file/mine\.py cannot be written: (File exists|Not a directory)"):
+        trust(plugin, in_the_way, tmp_path / "state", taken=(), at=7.0)
+    with pytest.raises(PluginRefused, match=r"file/trusted-plugins\.json cannot be written: File exists"):
+        trust(plugin, plugin.parent, in_the_way, taken=(), at=7.0)
+    (tmp_path / "other").mkdir(mode=0o700)
+    (tmp_path / "other" / "mine.py").mkdir()
+    with pytest.raises(PluginRefused, match=r"other/mine\.py cannot be written: Is a directory"):
+        trust(plugin, tmp_path / "other", tmp_path / "state", taken=(), at=7.0)
+    assert [path.name for path in (tmp_path / "other").iterdir()] == ["mine.py"]
