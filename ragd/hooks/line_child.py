@@ -50,6 +50,9 @@ class LineChild:
                     env=variables,
                     cwd=work,
                 )
+        except BaseException:
+            os.close(self._answers)
+            raise
         finally:
             os.close(answers)
         self._watch = Watch(self._process, limits, work, adopts=False, token=variables[TREE_VARIABLE])

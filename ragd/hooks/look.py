@@ -48,6 +48,9 @@ class Look:
                 env=variables,
                 cwd=self._work,
             )
+        except BaseException:
+            self._tidy()
+            raise
         finally:
             os.close(answers)
         assert self._process.stdin is not None  # noqa: S101 - asked for above
@@ -75,8 +78,11 @@ class Look:
             return
         self._watch.kill_all()
         self._process.wait()
-        os.close(self._answers)
         self._last_words = self._spoken()
+        self._tidy()
+
+    def _tidy(self) -> None:
+        os.close(self._answers)
         self._words.close()
         shutil.rmtree(self._work, ignore_errors=True)
 

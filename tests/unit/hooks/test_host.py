@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import sys
+import tempfile
 import textwrap
 import time
 from collections.abc import Callable, Iterator
@@ -13,8 +16,11 @@ import pytest
 from ragd.domain.deciding import Observed, Window
 from ragd.domain.learning import Resources
 from ragd.domain.plugins import Event, EventKind, PluginFacts
+from ragd.domain.training import PluginSource
 from ragd.hooks import host
 from ragd.hooks.host import Hosts
+from ragd.hooks.line_child import LineChild
+from ragd.hooks.look import Look
 from ragd.hooks.sources import digest
 
 LISTENER = """
@@ -189,6 +195,33 @@ def test_a_plugin_that_cannot_be_loaded_is_left_alone(stage: Stage) -> None:
     stage.play("raise ImportError('library is gone')")
     eventually(lambda: "ImportError: library is gone" in stage.problem())
     assert not stage.hosts.ask_policy("busy_week", OBSERVED).holds
+
+
+def test_a_plugin_whose_child_cannot_be_started_is_named_and_left_alone(stage: Stage) -> None:
+    (stage.base / "hosts").write_text("in the way of every folder")
+    stage.play(LISTENER)
+    eventually(lambda: "cannot be started: [Errno 20] Not a directory" in stage.problem())
+    eventually(lambda: "not asked any more" in stage.hosts.ask_policy("busy_week", OBSERVED).text)
+
+
+def test_what_a_child_opened_is_closed_when_it_cannot_be_started(tmp_path: Path) -> None:
+    (tmp_path / "output.txt").mkdir()
+    before = len(os.listdir("/proc/self/fd"))
+    with pytest.raises(IsADirectoryError):
+        LineChild("ragd.hooks.host_child", PluginSource("a", "file", "a.py"), tmp_path, LIMITS)
+    assert len(os.listdir("/proc/self/fd")) == before
+
+
+def test_what_a_look_made_goes_when_its_child_cannot_be_started(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "no-python"))
+    before = len(os.listdir("/proc/self/fd"))
+    with pytest.raises(FileNotFoundError):
+        Look(PluginSource("a", "file", "a.py"))
+    assert len(os.listdir("/proc/self/fd")) == before
+    assert not [*tmp_path.iterdir()]
 
 
 def test_closing_does_not_wait_for_one_that_hangs(stage: Stage) -> None:
