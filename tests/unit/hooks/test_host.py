@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import sys
 import tempfile
 import textwrap
@@ -42,6 +43,16 @@ LISTENER = """
     def ragd_event(event):
         with open("heard.jsonl", "a") as file:
             file.write(json.dumps([event.kind, event.at, event.facts]) + "\\n")
+"""
+RINGER = """
+    import json, os, socket
+    from ragd.hooks.api import hookimpl
+
+    @hookimpl
+    def ragd_event(event):
+        own = [name for name in os.environ if name.startswith("RAGD_") and name != "RAGD_TREE"]
+        with socket.create_connection(("127.0.0.1", PORT), 5) as bell:
+            bell.sendall(json.dumps(own).encode())
 """
 OBSERVED = Observed(
     at=5.0,
@@ -104,6 +115,21 @@ def test_events_arrive_in_order_and_nobody_waits(stage: Stage) -> None:
     assert time.monotonic() - started < 0.1
     eventually(lambda: len(stage.heard()) == 5)
     assert stage.heard() == [["promoted", float(n), {"model": "m", "number": n}] for n in range(5)]
+    assert stage.problem() == ""
+
+
+def test_a_listener_may_use_the_network_and_holds_none_of_ragds_secrets(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RAGD_BROKER__PASSWORD", "hunter2")
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        server.settimeout(30)
+        stage.play(RINGER.replace("PORT", str(server.getsockname()[1])), hooks=("ragd_event",))
+        stage.tell()
+        bell, _ = server.accept()
+        with bell:
+            bell.settimeout(30)
+            assert bell.recv(100) == b"[]"
     assert stage.problem() == ""
 
 
