@@ -159,7 +159,9 @@ def quiet_until(settings: Budget, now: float, tz: tzinfo | None = None) -> float
     if not is_quiet:
         return None
     day = local.date() if at < end else local.date() + timedelta(days=1)
-    return datetime.combine(day, end, tz).timestamp()
+    ends = datetime.combine(day, end, tz)
+    # An end that the clocks going back bring twice: after the first time it is the second.
+    return ends.timestamp() if ends.timestamp() > now else ends.replace(fold=1).timestamp()
 
 
 def quiet_hours(text: str) -> tuple[time, time]:

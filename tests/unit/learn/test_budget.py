@@ -180,6 +180,16 @@ def test_quiet_hours_are_local_and_know_summer_time() -> None:
     assert quiet_until(limits(quiet_hours="22:00-06:00"), at("2026-03-28T21:30"), ZoneInfo(zone)) == until
 
 
+def test_quiet_hours_that_end_in_the_hour_that_comes_twice_never_ended_already() -> None:
+    zone, settings = ZoneInfo("Europe/Berlin"), limits(quiet_hours="22:00-02:30")
+    first, second = (datetime(2026, 10, 25, 2, 30, fold=fold, tzinfo=zone).timestamp() for fold in (0, 1))
+    assert second - first == 3600
+    assert quiet_until(settings, first - 60, zone) == first
+    assert quiet_until(settings, first + 60, zone) is None
+    assert quiet_until(settings, second - 60, zone) == second
+    assert quiet_until(settings, second, zone) is None
+
+
 @pytest.mark.parametrize("hours", ["25:00-26:00", "08:00-08:00", "08:61-09:00"])
 def test_hours_that_are_none_are_named(hours: str) -> None:
     settings = limits().model_copy(update={"quiet_hours": hours})  # as if no rule had looked at them
