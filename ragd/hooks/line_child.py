@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import select
-import signal
 import subprocess
 import sys
 import time
@@ -19,6 +18,7 @@ from ragd.domain.learning import Resources
 from ragd.domain.training import PluginSource
 from ragd.hooks.contain import Watch, environment
 from ragd.hooks.oversee import TREE_VARIABLE
+from ragd.hooks.tree import ending
 
 _MOST_BYTES = 1 << 20
 _OUTPUT_BYTES = 1 << 20
@@ -120,6 +120,4 @@ class LineChild:
                 self._process.stdin.close()
         self._process.wait()
         os.close(self._answers)
-        if status is None:
-            return ""
-        return f"signal {signal.Signals(-status).name}" if status < 0 else f"exit status {status}"
+        return "" if status is None else ending(status)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import signal
 import subprocess
 import sys
 import tempfile
@@ -20,6 +19,7 @@ from ragd.hooks import facts
 from ragd.hooks.contain import Watch, environment
 from ragd.hooks.describe import LIMITS
 from ragd.hooks.oversee import TREE_VARIABLE
+from ragd.hooks.tree import ending
 
 _MOST_BYTES = 1 << 20
 _CHECK_HINT = "`ragd plugins check` says more; correct it, and trust it again"
@@ -107,9 +107,8 @@ class Look:
 
     def _death(self) -> str:
         status = self._process.returncode
-        how = f"signal {signal.Signals(-status).name}" if status < 0 else f"exit status {status}"
         words = f": {self._last_words}" if self._last_words and status > 0 else ""
-        return f"its process died while it was imported ({how}){words}"
+        return f"its process died while it was imported ({ending(status)}){words}"
 
     def _spoken(self) -> str:
         self._words.seek(max(0, self._words.seek(0, os.SEEK_END) - 4096))
