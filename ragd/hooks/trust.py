@@ -6,6 +6,7 @@ from somewhere, does not bring the trust along, and each daemon runs what was tr
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import stat
@@ -59,8 +60,13 @@ def write_pin(state: Path, pin: Pin) -> None:
     file = state / PINS_NAME
     with _writing(file):
         state.mkdir(parents=True, exist_ok=True)
-        held = {name: asdict(known) for name, known in read_pins(state).items()} | {pin.name: asdict(pin)}
-        write_atomic(file, json.dumps(held, indent=1, sort_keys=True).encode("utf-8"), mode=_PINS_MODE)
+        folder = os.open(state, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            fcntl.flock(folder, fcntl.LOCK_EX)  # others may add a pin at the same time
+            held = {name: asdict(known) for name, known in read_pins(state).items()} | {pin.name: asdict(pin)}
+            write_atomic(file, json.dumps(held, indent=1, sort_keys=True).encode("utf-8"), mode=_PINS_MODE)
+        finally:
+            os.close(folder)
 
 
 def problem_of(path: Path, pins: Mapping[str, Pin]) -> tuple[str, str, str]:

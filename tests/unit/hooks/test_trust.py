@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import os
 import stat
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from ragd.domain.errors import NotFound, PluginRefused
-from ragd.hooks.trust import CHANGED, NOT_TRUSTED, PINS_NAME, problem_of, read_pins, trust
+from ragd.hooks.trust import CHANGED, NOT_TRUSTED, PINS_NAME, Pin, problem_of, read_pins, trust, write_pin
 
 
 @pytest.fixture
@@ -197,3 +198,10 @@ def test_what_cannot_be_written_is_refused_with_its_path(plugin: Path, tmp_path:
     with pytest.raises(PluginRefused, match=r"other/mine\.py cannot be written: Is a directory"):
         trust(plugin, tmp_path / "other", tmp_path / "state", taken=(), at=7.0)
     assert [path.name for path in (tmp_path / "other").iterdir()] == ["mine.py"]
+
+
+def test_pins_that_are_written_at_the_same_time_are_all_kept(tmp_path: Path) -> None:
+    pins = [Pin(f"plugin{number}", "0" * 64, 7.0) for number in range(16)]
+    with ThreadPoolExecutor(len(pins)) as pool:
+        list(pool.map(write_pin, [tmp_path] * len(pins), pins))
+    assert sorted(read_pins(tmp_path)) == sorted(pin.name for pin in pins)
