@@ -22,6 +22,7 @@ from ragd.hooks.tree import ending
 
 _MOST_BYTES = 1 << 20
 _OUTPUT_BYTES = 1 << 20
+_LEAVE_S = 1.0
 
 
 class LineChild:
@@ -87,6 +88,9 @@ class LineChild:
                 raise TimeoutError
             if poll.poll(left_s * 1000):
                 block = os.read(self._answers, 1 << 16)
+                if not block:
+                    with suppress(subprocess.TimeoutExpired):
+                        self._process.wait(_LEAVE_S)  # its pipe closes a moment before it has ended
                 if not block or len(self._rest) > _MOST_BYTES:
                     raise EOFError
                 self._rest += block
