@@ -62,7 +62,7 @@ class Budget(Section):
     currency: str = Field(default="", max_length=8, description="What prices are in; for display.")
     money_day: float = Field(default=0.0, ge=0, description="Most money a day, training and filling together.")
     money_month: float = Field(default=0.0, ge=0, description="Most money in 30 days.")
-    quiet_hours: str = Field(default="", description="Local time without training, such as `08:00-18:00`.")
+    quiet_hours: str = Field(default="", description="Local time in which no run begins, such as `08:00-18:00`.")
 
     @field_validator("quiet_hours")
     @classmethod

@@ -21,6 +21,7 @@ from typing import IO, Any, Final
 from ragd.domain.errors import ArtifactInvalid
 from ragd.domain.training import RunOutcome, RunPlaces, RunRequest
 from ragd.hooks import contain
+from ragd.hooks.tree import ending
 from ragd.learn.artifact import inspect
 from ragd.learn.records import Attempts, Follower, write_attempts
 
@@ -190,11 +191,8 @@ class Attempt:
             return RunOutcome(
                 "stopped", reason=f"{who}: ended without an answer to the wish to stop", hint=hint, loss=loss
             )
-        how = f"signal {signal.Signals(-status).name}" if status < 0 else f"exit status {status}"
-        hint = f"see `ragd runs log {self._request.id}`"
-        return RunOutcome(
-            "failed", error="training_failed", reason=f"{who}: its process died ({how})", hint=hint, loss=loss
-        )
+        reason, hint = f"{who}: its process died ({ending(status)})", f"see `ragd runs log {self._request.id}`"
+        return RunOutcome("failed", error="training_failed", reason=reason, hint=hint, loss=loss)
 
     def _over_limit(self, who: str, loss: float | None) -> RunOutcome:
         key = next(key for words, key in _LIMITS.items() if self._breach.startswith(words))

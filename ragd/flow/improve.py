@@ -31,6 +31,7 @@ from ragd.flow.purse import Purse
 from ragd.flow.requests import Requests
 from ragd.flow.training import ChoreEnd, Training
 from ragd.flow.winners import Winners
+from ragd.learn.snapshot import is_prepared
 
 _LOG = get_log("ragd.learn")
 _DECIDE_S = 5.0
@@ -137,13 +138,18 @@ class Improve:
     def resume(self, run_id: str) -> None:
         """Takes a run up again, within the limits that are configured now.
 
-        Raises BadRequest for one that cannot be resumed, Busy while another run is under way.
+        Raises BadRequest for one that cannot be resumed, Busy while another run is under way or the budget has no room
+        for another time what this one reserved.
         """
         self._check_enabled()
         run = self._tables.rows.runs.named(run_id)
         busy = _under_way(self._tables.rows.runs.open())
         if busy not in ("", run_id):
             raise Busy(f"another run is under way: {busy}", hint="resume this one when that has ended, or stop that")
+        held = self._purse.held(Cost(run["reserved_cpu_s"], run["reserved_gpu_s"]), self._clock())
+        is_over = run["state"] in (RunState.FAILED, RunState.STOPPED)
+        if held is not None and is_over and is_prepared(self._training.places(run_id)):  # without data it waits
+            raise Busy(f"the run cannot go on now: {held.why}", hint=f"resume it later, or change {held.key}")
         settings = self._config.now.trainers.get(run["trainer"], TrainerSettings())
         self._training.resume(run_id, self._requests.resources(settings))
         self._take_up(self._clock())

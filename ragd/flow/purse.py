@@ -25,7 +25,8 @@ class Purse:
     def may_fill(self, now: float) -> bool:
         """Whether the next slice of a new generation may be embedded now."""
         spent = [budget.Charge(*row) for row in self._rows.spend.charges(now - budget.MONTH_S)]
-        return isinstance(budget.may_fill(_SLICE, spent, self._config.now.budget, now), budget.Fits)
+        answer = budget.may_fill(_SLICE, spent, self._rows.runs.reserved(), self._config.now.budget, now)
+        return isinstance(answer, budget.Fits)
 
     def held(self, estimate: Cost, now: float) -> budget.Waits | None:
         """What keeps a run of this cost from starting now."""

@@ -52,12 +52,13 @@ class Containment:
 def environment(work: Path, resources: Resources, base: Mapping[str, str] | None = None) -> dict[str, str]:
     """The variables that the child of a run starts with: one tree token, few threads, a home and tmp in `work`.
 
-    `base` is the environment it is made from, by default this process's.
+    `base` is the environment it is made from, by default this process's without ragd's own, which may hold passwords.
     """
     home, temporary = work / ".home", work / ".tmp"
     for folder in (home, temporary):
         folder.mkdir(parents=True, exist_ok=True)
-    kept = dict(os.environ if base is None else base)
+    own = {name: value for name, value in os.environ.items() if not name.startswith("RAGD_")}
+    kept = own if base is None else dict(base)
     threads = dict.fromkeys(_THREAD_VARIABLES, str(resources.threads))
     return kept | threads | {
         TREE_VARIABLE: secrets.token_hex(8),

@@ -165,7 +165,11 @@ class _Host:
 
     def _start(self) -> bool:
         """Starts the child and hears its greeting; whether it is ready."""
-        self._starting = child = LineChild("ragd.hooks.host_child", self.source, self._work, self._limits)
+        try:
+            self._starting = child = LineChild("ragd.hooks.host_child", self.source, self._work, self._limits)
+        except OSError as error:
+            self._failed(f"cannot be started: {error}")
+            return False
         try:
             if self._is_over:
                 return False

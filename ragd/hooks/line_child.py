@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import select
-import signal
 import subprocess
 import sys
 import time
@@ -19,9 +18,11 @@ from ragd.domain.learning import Resources
 from ragd.domain.training import PluginSource
 from ragd.hooks.contain import Watch, environment
 from ragd.hooks.oversee import TREE_VARIABLE
+from ragd.hooks.tree import ending
 
 _MOST_BYTES = 1 << 20
 _OUTPUT_BYTES = 1 << 20
+_LEAVE_S = 1.0
 
 
 class LineChild:
@@ -50,6 +51,9 @@ class LineChild:
                     env=variables,
                     cwd=work,
                 )
+        except BaseException:
+            os.close(self._answers)
+            raise
         finally:
             os.close(answers)
         self._watch = Watch(self._process, limits, work, adopts=False, token=variables[TREE_VARIABLE])
@@ -84,6 +88,9 @@ class LineChild:
                 raise TimeoutError
             if poll.poll(left_s * 1000):
                 block = os.read(self._answers, 1 << 16)
+                if not block:
+                    with suppress(subprocess.TimeoutExpired):
+                        self._process.wait(_LEAVE_S)  # its pipe closes a moment before it has ended
                 if not block or len(self._rest) > _MOST_BYTES:
                     raise EOFError
                 self._rest += block
@@ -117,6 +124,4 @@ class LineChild:
                 self._process.stdin.close()
         self._process.wait()
         os.close(self._answers)
-        if status is None:
-            return ""
-        return f"signal {signal.Signals(-status).name}" if status < 0 else f"exit status {status}"
+        return "" if status is None else ending(status)

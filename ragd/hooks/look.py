@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import signal
 import subprocess
 import sys
 import tempfile
@@ -20,6 +19,7 @@ from ragd.hooks import facts
 from ragd.hooks.contain import Watch, environment
 from ragd.hooks.describe import LIMITS
 from ragd.hooks.oversee import TREE_VARIABLE
+from ragd.hooks.tree import ending
 
 _MOST_BYTES = 1 << 20
 _CHECK_HINT = "`ragd plugins check` says more; correct it, and trust it again"
@@ -48,6 +48,9 @@ class Look:
                 env=variables,
                 cwd=self._work,
             )
+        except BaseException:
+            self._tidy()
+            raise
         finally:
             os.close(answers)
         assert self._process.stdin is not None  # noqa: S101 - asked for above
@@ -75,8 +78,11 @@ class Look:
             return
         self._watch.kill_all()
         self._process.wait()
-        os.close(self._answers)
         self._last_words = self._spoken()
+        self._tidy()
+
+    def _tidy(self) -> None:
+        os.close(self._answers)
         self._words.close()
         shutil.rmtree(self._work, ignore_errors=True)
 
@@ -101,9 +107,8 @@ class Look:
 
     def _death(self) -> str:
         status = self._process.returncode
-        how = f"signal {signal.Signals(-status).name}" if status < 0 else f"exit status {status}"
         words = f": {self._last_words}" if self._last_words and status > 0 else ""
-        return f"its process died while it was imported ({how}){words}"
+        return f"its process died while it was imported ({ending(status)}){words}"
 
     def _spoken(self) -> str:
         self._words.seek(max(0, self._words.seek(0, os.SEEK_END) - 4096))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Collection, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -25,6 +26,16 @@ class Process:
     started: int
     rss_bytes: int
     cpu_s: float
+
+
+def ending(status: int) -> str:
+    """How a process ended, from its return code, in words; signals without a name of their own have a number."""
+    if status >= 0:
+        return f"exit status {status}"
+    try:
+        return f"signal {signal.Signals(-status).name}"
+    except ValueError:
+        return f"signal {-status}"
 
 
 def processes() -> dict[int, Process]:

@@ -6,10 +6,12 @@ from somewhere, does not bring the trust along, and each daemon runs what was tr
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import stat
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -54,10 +56,17 @@ def read_pins(state: Path) -> Mapping[str, Pin]:
 
 
 def write_pin(state: Path, pin: Pin) -> None:
-    """Adds or replaces one pin, durably. Raises DiskFull."""
-    state.mkdir(parents=True, exist_ok=True)
-    held = {name: asdict(known) for name, known in read_pins(state).items()} | {pin.name: asdict(pin)}
-    write_atomic(state / PINS_NAME, json.dumps(held, indent=1, sort_keys=True).encode("utf-8"), mode=_PINS_MODE)
+    """Adds or replaces one pin, durably. Raises DiskFull, PluginRefused where it cannot be written."""
+    file = state / PINS_NAME
+    with _writing(file):
+        state.mkdir(parents=True, exist_ok=True)
+        folder = os.open(state, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            fcntl.flock(folder, fcntl.LOCK_EX)  # others may add a pin at the same time
+            held = {name: asdict(known) for name, known in read_pins(state).items()} | {pin.name: asdict(pin)}
+            write_atomic(file, json.dumps(held, indent=1, sort_keys=True).encode("utf-8"), mode=_PINS_MODE)
+        finally:
+            os.close(folder)
 
 
 def problem_of(path: Path, pins: Mapping[str, Pin]) -> tuple[str, str, str]:
@@ -83,7 +92,8 @@ def trust(path: Path, folder: Path, state: Path, *, taken: Collection[str], at: 
     """Pins a plugin file, after copying it into the plugin folder where it lies elsewhere; returns its place and pin.
 
     `taken` are names of other plugins, `at` is Unix seconds. Raises NotFound for a file that is not there,
-    PluginRefused for a name that cannot be used or a folder or file that others can write, DiskFull.
+    PluginRefused for a name that cannot be used or a folder or file that others can write or that this user cannot,
+    DiskFull.
     """
     if not path.is_file():
         raise NotFound(f"{path} is not a file", hint="name a plugin's Python file")
@@ -92,20 +102,32 @@ def trust(path: Path, folder: Path, state: Path, *, taken: Collection[str], at: 
     check_name(path.stem)
     if path.stem in taken:
         raise PluginRefused(f"another plugin is called {path.stem}", hint=f"rename the file {path.name}")
-    folder.mkdir(parents=True, exist_ok=True, mode=_FOLDER_MODE)
+    place = folder / path.name
+    with _writing(place):
+        folder.mkdir(parents=True, exist_ok=True, mode=_FOLDER_MODE)
     problem = _folder_problem(folder)
     if problem:
         raise PluginRefused(f"{folder}: {problem[0]}", hint=problem[1])
     data = read_plugin(path)
-    place = folder / path.name
     if place.is_symlink() or not place.exists() or not place.samefile(path):
-        write_atomic(place, data, mode=_FILE_MODE)
+        with _writing(place):
+            write_atomic(place, data, mode=_FILE_MODE)
     problem = _ownership_problem(place)
     if problem:
         raise PluginRefused(f"{place} {problem[0]}", hint=problem[1])
     pin = Pin(path.stem, digest(data), at)
     write_pin(state, pin)
     return place, pin
+
+
+@contextmanager
+def _writing(file: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise PluginRefused(
+            f"{file} cannot be written: {error.strerror}", hint="check the folder, and your rights there"
+        ) from error
 
 
 def _ownership_problem(path: Path) -> tuple[str, str] | None:

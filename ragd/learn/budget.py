@@ -86,6 +86,10 @@ class _Limit:
     def of(self, cost: Cost) -> float:
         return cost.cpu_s * self.rates[0] + cost.gpu_s * self.rates[1]
 
+    def held(self, reserved: Cost) -> float:
+        """What training runs under way hold of it."""
+        return self.of(reserved) if self.kinds & TRAINING else 0.0
+
     def used(self, spent: Iterable[Charge], now: float) -> float:
         since = now - _SPANS[self.span]
         return sum(self.of(charge.cost) for charge in spent if charge.what in self.kinds and charge.at > since)
@@ -100,9 +104,12 @@ def reserve(estimate: Cost, spent: Sequence[Charge], reserved: Cost, settings: B
     return _fit(estimate, spent, reserved, _limits(settings, TRAINING), now, "a run")
 
 
-def may_fill(estimate: Cost, spent: Sequence[Charge], settings: Budget, now: float) -> Fits | Waits:
-    """Whether the next slice of a backfill, of this cost, fits into what filling new generations may cost now."""
-    return _fit(estimate, spent, Cost(), _limits(settings, FILLING), now, "a slice of the filling")
+def may_fill(estimate: Cost, spent: Sequence[Charge], reserved: Cost, settings: Budget, now: float) -> Fits | Waits:
+    """Whether the next slice of a backfill, of this cost, fits into what filling new generations may cost now.
+
+    What training runs hold `reserved` counts in money alone, the one thing that both share.
+    """
+    return _fit(estimate, spent, reserved, _limits(settings, FILLING), now, "a slice of the filling")
 
 
 def usage(spent: Sequence[Charge], settings: Budget, now: float) -> tuple[Usage, ...]:
@@ -152,7 +159,9 @@ def quiet_until(settings: Budget, now: float, tz: tzinfo | None = None) -> float
     if not is_quiet:
         return None
     day = local.date() if at < end else local.date() + timedelta(days=1)
-    return datetime.combine(day, end, tz).timestamp()
+    ends = datetime.combine(day, end, tz)
+    # An end that the clocks going back bring twice: after the first time it is the second.
+    return ends.timestamp() if ends.timestamp() > now else ends.replace(fold=1).timestamp()
 
 
 def quiet_hours(text: str) -> tuple[time, time]:
@@ -191,7 +200,7 @@ def _fit(
     left = 1.0
     waits: list[Waits] = []
     for limit in limits:
-        room = limit.limit - limit.used(spent, now) - limit.of(reserved) - limit.of(wanted)
+        room = limit.limit - limit.used(spent, now) - limit.held(reserved) - limit.of(wanted)
         if room >= 0 or limit.of(wanted) == 0:
             left = min(left, max(room, 0.0) / limit.limit)
         else:
@@ -210,7 +219,7 @@ def _wait(limit: _Limit, wanted: Cost, spent: Sequence[Charge], reserved: Cost, 
     if needed > allowed:
         why = f"{what} needs about {_amount(needed, limit)}, {limit.key} allows {_amount(allowed, limit)} {words}"
         return Waits(why, limit.key, None, is_never=True)
-    used, held = limit.used(spent, now), limit.of(reserved)
+    used, held = limit.used(spent, now), limit.held(reserved)
     told = f"{_amount(used, limit)} of {_amount(allowed, limit)} {words} are spent"
     told += f" and {_amount(held, limit)} reserved for runs under way" if held else ""
     why = f"{what} needs about {_amount(needed, limit)}, but {told} ({limit.key})"

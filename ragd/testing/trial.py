@@ -46,10 +46,18 @@ def _heard(child: LineChild, work: Path) -> Iterator[dict[str, str]]:
             continue
         except EOFError:
             how = child.end() or "it closed its pipe"
-            words = (work / "output.txt").read_text("utf-8", "replace").strip().splitlines()[-1:]
+            words = _printed(work / "output.txt").strip().splitlines()[-1:]
             problem = f"its process died ({how})" + (f": {words[0][:500]}" if words else "")
             yield {"what": "", "clause": limits, "problem": problem, "hint": "run its test to see more"}
             return
         if "end" in answer:
             return
         yield {name: str(answer.get(name, "")) for name in ("what", "clause", "problem", "hint")}
+
+
+def _printed(file: Path) -> str:
+    """What a child printed; "" where it did away with that."""
+    try:
+        return file.read_text("utf-8", "replace")
+    except OSError:
+        return ""

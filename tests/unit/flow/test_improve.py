@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from ragd.config.schema import Budget
 from ragd.domain.deciding import Cost, Window
 from ragd.domain.errors import BadRequest, Busy, NotFound
 from ragd.domain.learning import Data, Role
@@ -383,6 +384,24 @@ def test_a_run_is_not_resumed_beside_another(made: Made) -> None:
         works.improve.resume(first)
     with pytest.raises(NotFound):
         works.improve.resume("20200101-000000-nobody")
+
+
+def test_a_run_is_not_resumed_beyond_the_budget_nor_in_quiet_hours(made: Made) -> None:
+    works = made(ADAPTER, settings={"query_adapter": QUIET}, budget={"train_cpu_s_day": 100})
+    run_id = works.improve.request("query_adapter", on=None, cause="hand")
+    works.broken(run_id)
+    works.tables.spend.charge("train", Cost(100.0), run_id=run_id)
+    with pytest.raises(Busy, match=r"cannot go on now: a run needs about .* are spent \(budget\.train_cpu_s_day\)"):
+        works.improve.resume(run_id)
+    works.budget = Budget(train_cpu_s_day=0, quiet_hours="00:00-23:59")
+    works.restart()
+    with pytest.raises(Busy, match="cannot go on now: quiet hours"):
+        works.improve.resume(run_id)
+    assert works.run(run_id)["state"] == "failed"
+    works.budget = Budget(train_cpu_s_day=0)
+    works.restart()
+    works.improve.resume(run_id)
+    assert works.run(run_id)["state"] == "queued"
 
 
 def test_a_run_without_data_begins_anew_at_once_with_what_is_configured_now(made: Made, tmp_path: Path) -> None:

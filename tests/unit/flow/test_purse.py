@@ -80,6 +80,15 @@ def test_a_new_generation_is_filled_within_its_own_budget(works: Works) -> None:
     assert tight.may_fill(works.now + 86401)
 
 
+def test_a_new_generation_is_not_filled_with_the_money_of_a_run_under_way(works: Works) -> None:
+    run_id = works.improve.request("query_adapter", on=None, cause="hand")
+    works.tables.runs.reserve(run_id, Cost(80.0))
+    priced = purse(works, cpu_rate=3600, money_day=85)
+    assert not priced.may_fill(works.now)
+    works.tables.runs.reserve(run_id, Cost(75.0))
+    assert priced.may_fill(works.now)
+
+
 def test_ladders_stand_by_seconds_or_by_money(works: Works) -> None:
     works.given = {name: {"warmup_chunks": 0} for name in ("query_adapter", "encoder_lora")}
     works.restart()

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
+import socket
+import sys
+import tempfile
 import textwrap
 import time
 from collections.abc import Callable, Iterator
@@ -13,8 +17,11 @@ import pytest
 from ragd.domain.deciding import Observed, Window
 from ragd.domain.learning import Resources
 from ragd.domain.plugins import Event, EventKind, PluginFacts
+from ragd.domain.training import PluginSource
 from ragd.hooks import host
 from ragd.hooks.host import Hosts
+from ragd.hooks.line_child import LineChild
+from ragd.hooks.look import Look
 from ragd.hooks.sources import digest
 
 LISTENER = """
@@ -36,6 +43,16 @@ LISTENER = """
     def ragd_event(event):
         with open("heard.jsonl", "a") as file:
             file.write(json.dumps([event.kind, event.at, event.facts]) + "\\n")
+"""
+RINGER = """
+    import json, os, socket
+    from ragd.hooks.api import hookimpl
+
+    @hookimpl
+    def ragd_event(event):
+        own = [name for name in os.environ if name.startswith("RAGD_") and name != "RAGD_TREE"]
+        with socket.create_connection(("127.0.0.1", PORT), 5) as bell:
+            bell.sendall(json.dumps(own).encode())
 """
 OBSERVED = Observed(
     at=5.0,
@@ -98,6 +115,21 @@ def test_events_arrive_in_order_and_nobody_waits(stage: Stage) -> None:
     assert time.monotonic() - started < 0.1
     eventually(lambda: len(stage.heard()) == 5)
     assert stage.heard() == [["promoted", float(n), {"model": "m", "number": n}] for n in range(5)]
+    assert stage.problem() == ""
+
+
+def test_a_listener_may_use_the_network_and_holds_none_of_ragds_secrets(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RAGD_BROKER__PASSWORD", "hunter2")
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        server.settimeout(30)
+        stage.play(RINGER.replace("PORT", str(server.getsockname()[1])), hooks=("ragd_event",))
+        stage.tell()
+        bell, _ = server.accept()
+        with bell:
+            bell.settimeout(30)
+            assert bell.recv(100) == b"[]"
     assert stage.problem() == ""
 
 
@@ -189,6 +221,33 @@ def test_a_plugin_that_cannot_be_loaded_is_left_alone(stage: Stage) -> None:
     stage.play("raise ImportError('library is gone')")
     eventually(lambda: "ImportError: library is gone" in stage.problem())
     assert not stage.hosts.ask_policy("busy_week", OBSERVED).holds
+
+
+def test_a_plugin_whose_child_cannot_be_started_is_named_and_left_alone(stage: Stage) -> None:
+    (stage.base / "hosts").write_text("in the way of every folder")
+    stage.play(LISTENER)
+    eventually(lambda: "cannot be started: [Errno 20] Not a directory" in stage.problem())
+    eventually(lambda: "not asked any more" in stage.hosts.ask_policy("busy_week", OBSERVED).text)
+
+
+def test_what_a_child_opened_is_closed_when_it_cannot_be_started(tmp_path: Path) -> None:
+    (tmp_path / "output.txt").mkdir()
+    before = len(os.listdir("/proc/self/fd"))
+    with pytest.raises(IsADirectoryError):
+        LineChild("ragd.hooks.host_child", PluginSource("a", "file", "a.py"), tmp_path, LIMITS)
+    assert len(os.listdir("/proc/self/fd")) == before
+
+
+def test_what_a_look_made_goes_when_its_child_cannot_be_started(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "no-python"))
+    before = len(os.listdir("/proc/self/fd"))
+    with pytest.raises(FileNotFoundError):
+        Look(PluginSource("a", "file", "a.py"))
+    assert len(os.listdir("/proc/self/fd")) == before
+    assert not [*tmp_path.iterdir()]
 
 
 def test_closing_does_not_wait_for_one_that_hangs(stage: Stage) -> None:

@@ -154,6 +154,7 @@ def test_a_file_of_remembered_plugins_that_is_broken_is_forgotten(desk: Desk) ->
         ("raise OSError('no licence file')", "OSError: no licence file (line 1)"),
         ("import os; os._exit(3)", "its process died while it was imported (exit status 3)"),
         ("import os; os.kill(os.getpid(), 11)", "its process died while it was imported (signal SIGSEGV)"),
+        ("import os; os.kill(os.getpid(), 40)", "its process died while it was imported (signal 40)"),
         pytest.param("import time; time.sleep(60)", "took longer than 1.5 s to import", marks=pytest.mark.slow),
         pytest.param("while True: pass", "took longer than 1.5 s to import", marks=pytest.mark.slow),
         ("x = bytearray(3 << 30)", "MemoryError"),

@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import os
 import stat
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from ragd.domain.errors import NotFound, PluginRefused
-from ragd.hooks.trust import CHANGED, NOT_TRUSTED, PINS_NAME, problem_of, read_pins, trust
+from ragd.hooks.trust import CHANGED, NOT_TRUSTED, PINS_NAME, Pin, problem_of, read_pins, trust, write_pin
 
 
 @pytest.fixture
@@ -183,3 +184,24 @@ def test_pins_of_several_plugins_stand_beside_each_other(plugin: Path) -> None:
     given(plugin)
     state = given(other)
     assert sorted(json.loads((state / PINS_NAME).read_text())) == ["mine", "other"]
+
+
+def test_what_cannot_be_written_is_refused_with_its_path(plugin: Path, tmp_path: Path) -> None:
+    in_the_way = tmp_path / "file"
+    in_the_way.touch()
+    with pytest.raises(PluginRefused, match=r"file/mine\.py cannot be written: (File exists|Not a directory)"):
+        trust(plugin, in_the_way, tmp_path / "state", taken=(), at=7.0)
+    with pytest.raises(PluginRefused, match=r"file/trusted-plugins\.json cannot be written: File exists"):
+        trust(plugin, plugin.parent, in_the_way, taken=(), at=7.0)
+    (tmp_path / "other").mkdir(mode=0o700)
+    (tmp_path / "other" / "mine.py").mkdir()
+    with pytest.raises(PluginRefused, match=r"other/mine\.py cannot be written: Is a directory"):
+        trust(plugin, tmp_path / "other", tmp_path / "state", taken=(), at=7.0)
+    assert [path.name for path in (tmp_path / "other").iterdir()] == ["mine.py"]
+
+
+def test_pins_that_are_written_at_the_same_time_are_all_kept(tmp_path: Path) -> None:
+    pins = [Pin(f"plugin{number}", "0" * 64, 7.0) for number in range(16)]
+    with ThreadPoolExecutor(len(pins)) as pool:
+        list(pool.map(write_pin, [tmp_path] * len(pins), pins))
+    assert sorted(read_pins(tmp_path)) == sorted(pin.name for pin in pins)

@@ -96,11 +96,20 @@ def test_training_and_filling_have_their_own_seconds_but_share_the_money() -> No
     settings = limits(train_cpu_s_day=100, backfill_cpu_s_day=100, cpu_rate=3600, money_day=150)
     train, fill = [spent(5, 90)], [spent(5, 90, what="backfill")]
     assert isinstance(reserve(Cost(50), fill, FREE, settings, NOW), Fits)
-    assert isinstance(may_fill(Cost(50), train, settings, NOW), Fits)
-    assert waits(may_fill(Cost(20), fill, settings, NOW)).key == "budget.backfill_cpu_s_day"
-    both = waits(may_fill(Cost(90), train, settings, NOW))
+    assert isinstance(may_fill(Cost(50), train, FREE, settings, NOW), Fits)
+    assert waits(may_fill(Cost(20), fill, FREE, settings, NOW)).key == "budget.backfill_cpu_s_day"
+    both = waits(may_fill(Cost(90), train, FREE, settings, NOW))
     assert both.key == "budget.money_day"
     assert both.until == NOW - 5 + DAY_S
+
+
+def test_filling_leaves_the_money_that_a_run_under_way_holds() -> None:
+    settings = limits(backfill_cpu_s_day=100, cpu_rate=3600, money_day=150)
+    held = waits(may_fill(Cost(60), [], Cost(100), settings, NOW))
+    assert held.key == "budget.money_day"
+    assert "reserved for runs under way" in held.why
+    # Of the seconds of filling a run takes none.
+    assert isinstance(may_fill(Cost(50), [], Cost(100), settings, NOW), Fits)
 
 
 @pytest.mark.parametrize("what", ["prepare", "train", "evaluate"])
@@ -169,6 +178,16 @@ def test_quiet_hours_are_local_and_know_summer_time() -> None:
     assert quiet_until(limits(quiet_hours="22:00-06:00"), now, ZoneInfo(zone)) == until
     assert until - now == 7 * 3600
     assert quiet_until(limits(quiet_hours="22:00-06:00"), at("2026-03-28T21:30"), ZoneInfo(zone)) == until
+
+
+def test_quiet_hours_that_end_in_the_hour_that_comes_twice_never_ended_already() -> None:
+    zone, settings = ZoneInfo("Europe/Berlin"), limits(quiet_hours="22:00-02:30")
+    first, second = (datetime(2026, 10, 25, 2, 30, fold=fold, tzinfo=zone).timestamp() for fold in (0, 1))
+    assert second - first == 3600
+    assert quiet_until(settings, first - 60, zone) == first
+    assert quiet_until(settings, first + 60, zone) is None
+    assert quiet_until(settings, second - 60, zone) == second
+    assert quiet_until(settings, second, zone) is None
 
 
 @pytest.mark.parametrize("hours", ["25:00-26:00", "08:00-08:00", "08:61-09:00"])
