@@ -136,6 +136,18 @@ def test_a_fill_can_be_abandoned_at_once(house: House) -> None:
     assert everything_is_found(house)
 
 
+def test_a_fill_that_was_abandoned_since_its_encoder_fails_holds_up_nothing(house: House) -> None:
+    house.app.promotions.promote(house.encoder(1))
+    house.app.ingest.step()
+    (failing,) = house.outbox.embeds
+    house.app.promotions.roll_back(Role.ENCODER)
+    house.outbox.embeds.clear()
+    assert house.app.dispatch.embed_failed(failing.id) == 0.0
+    house.write("lake.txt", "pikes wait")
+    house.work()
+    assert everything_is_found(house)
+
+
 def test_a_swap_is_undone_at_once_while_the_old_space_is_kept_up_to_date(house: House) -> None:
     house.app.promotions.promote(house.encoder(1))
     house.work()
