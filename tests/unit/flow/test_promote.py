@@ -75,6 +75,28 @@ def test_encoded_vectors_that_are_damaged_only_cost_the_time_to_make_them(house:
     assert house.serving == "rotated-1 in rotated-1"
 
 
+def test_a_disk_that_fills_up_while_they_are_taken_leaves_no_promotion_half_way(house: House) -> None:
+    house.write("lake.txt", *(f"pike number {n} waits" for n in range(2000)))
+    house.work()
+    model, app = house.encoder(1), house.app
+    ids = app.reader.replay.live_ids(app.generation_id)
+    vectors = Rotated(1).encode(app.tables.vectors.texts(ids.tolist())[1]).astype(np.float16)
+    places = RunPlaces(house.state / "runs" / str(app.reader.registry.show(model)["run_id"]))
+    places.folder.mkdir(parents=True)
+    write_encoded(places.encoded, Rotated(1).space, ids, vectors)
+    db = app.tables.store.connection
+    (pages,) = db.execute("PRAGMA page_count").fetchone()
+    db.execute(f"PRAGMA max_page_count = {pages + 40}")
+    champion = app.promotions.promote(model)
+    db.execute("PRAGMA max_page_count = 1000000000")
+    assert (champion.model_id, champion.stage) == (model, "filling")
+    assert house.serving == "rotated-1 by map in rotated-0"
+    assert house.announced == [("rotated-0", "rotated-1")]
+    house.work()
+    app.promotions.step()
+    assert house.serving == "rotated-1 in rotated-1"
+
+
 def test_without_a_map_the_old_encoder_serves_until_the_swap(house: House) -> None:
     house.app.promotions.promote(house.encoder(1, into=None, dimension=24))
     assert house.serving == "rotated-0 in rotated-0"
