@@ -299,13 +299,15 @@ def test_a_restore_that_is_killed_is_done_again_and_nobody_starts_before(
     file, state = tmp_path / "ragd.backup", tmp_path / "other"
     take(house.state, file)
     Store(make(state)).close()
+    (state / "models" / "lora" / "7").mkdir(parents=True)
     restore = ("--state", str(state), "restore", "--force", str(file))
     assert command(*restore, killed_at=point) == -signal.SIGKILL
     with pytest.raises(StateCorrupt, match="was cut off") as refused:
         Store(state)
     assert refused.value.hint == f"do it again: `ragd {' '.join(restore)}`"
     assert command(*restore) == 0
-    assert not list(state.glob(".re*"))
+    assert not [*state.glob(".re*"), *state.glob("models/.re*")]
+    assert sorted(path.name for path in state.glob("models/*/*")) == ["2", "3"]
     kept = Store(state)
     for table in ("documents", "chunks", "vectors", "models", "receipts"):
         counts = [
@@ -313,6 +315,28 @@ def test_a_restore_that_is_killed_is_done_again_and_nobody_starts_before(
         ]
         assert counts[0] == counts[1]
     kept.close()
+
+
+@pytest.mark.slow
+def test_a_restore_where_the_models_lie_on_a_disk_of_their_own(house: House, tmp_path: Path) -> None:
+    file, state, seen = tmp_path / "ragd.backup", tmp_path / "other", tmp_path / "seen"
+    take(house.state, file)
+    Store(make(state)).close()
+    models = make(state / "models")
+    script = f"""
+        mount -t tmpfs tmpfs {models} || exit 77
+        mkdir -p {models}/lora/7 {models}/minilm/0123456789abcdef
+        {sys.executable} -m ragd --state {state} restore --force {file} && cp -r {state} {seen}
+    """
+    done = subprocess.run(["unshare", "-rm", "sh", "-c", script], capture_output=True, text=True, check=False)
+    if done.returncode == 77 or "unshare" in done.stderr:
+        pytest.skip("nothing can be mounted here")
+    assert (done.returncode, done.stderr) == (0, "")
+    require_whole(seen)
+    assert sorted(path.relative_to(seen).as_posix() for path in seen.glob("models/*/*")) == [
+        *("models/minilm/0123456789abcdef", "models/query_adapter/2", "models/query_adapter/3")
+    ]
+    assert not [*seen.glob(".re*"), *seen.glob("models/.re*")]
 
 
 @pytest.mark.slow
