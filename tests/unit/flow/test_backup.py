@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import json
 import os
@@ -120,6 +121,20 @@ def test_a_copy_is_of_one_moment_though_commits_go_on_in_every_slice(house: Hous
         assert count == (4000, 0)
         assert copy.execute("SELECT count(*) FROM facts WHERE name LIKE 'during%'").fetchone() == (0,)
     copy.close()
+
+
+def test_what_killed_backups_left_goes_and_what_is_not_theirs_stays(house: House, tmp_path: Path) -> None:
+    work, places = {}, ("killed00", "running0", "strange0", "starting")
+    for place, name in zip(places, ("catalog.db", "catalog.db", "mine", ""), strict=True):
+        work[place] = make(tmp_path / f".ragd-backup-{place}")
+        if name:
+            (work[place] / name).write_text("x")
+    held = os.open(work["running0"], os.O_RDONLY)
+    fcntl.flock(held, fcntl.LOCK_EX)
+    take(house.state, tmp_path / "monday[1]")
+    os.close(held)
+    assert [place for place in places if work[place].exists()] == ["running0", "strange0", "starting"]
+    assert len(list(tmp_path.glob(".*"))) == 3
 
 
 def test_a_model_whose_files_changed_is_left_out_and_named(house: House, tmp_path: Path) -> None:
@@ -347,8 +362,9 @@ def test_a_backup_that_is_killed_leaves_the_one_before(house: House, tmp_path: P
     backup = ("--state", str(house.state), "backup", "--force", str(file))
     assert command(*backup, killed_at="backup.before_rename") == -signal.SIGKILL
     assert file.read_bytes() == before
-    assert command(*backup) == 0
-    assert check_backup(file).catalog_format == FORMAT
+    tuesday = tmp_path / "tuesday.backup"
+    assert command("--state", str(house.state), "backup", str(tuesday)) == 0
+    assert check_backup(tuesday).catalog_format == FORMAT
     assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == []
 
 
