@@ -10,10 +10,11 @@ import pytest
 
 from ragd.catalog.models import NewModel
 from ragd.domain.errors import ArtifactInvalid, BadRequest, Busy, GateRefused, NotFound
+from ragd.domain.index import EncoderSpec
 from ragd.domain.learning import Role
 from ragd.domain.training import RunPlaces
 from ragd.learn.encoded import write_encoded
-from tests.unit.flow.house import BASE, WIDTH, House, Rotated, rotation
+from tests.unit.flow.house import BASE, WIDTH, House, Rotated, opened, rotation
 
 PARTS = ("otters swim upstream", "beavers build dams", "foxes dig dens", "herons stand still", "moles dig tunnels")
 
@@ -265,6 +266,25 @@ def test_what_was_opened_for_a_promotion_is_open_still_when_it_comes(house: Hous
     promotions.promote(model.id)
     assert shelf.encoder(model) is prepared
     assert not prepared.is_closed  # type: ignore[attr-defined]
+
+
+def test_what_takes_minutes_to_open_is_open_still_when_the_promotion_comes(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    promotions, made = house.app.promotions, list[Rotated]()
+
+    def slowly(spec: EncoderSpec) -> Rotated:
+        made.append(opened(spec))
+        house.now += 300
+        promotions.step()
+        return made[-1]
+
+    monkeypatch.setattr(house.app.shelf, "_open_encoder", slowly)
+    model = house.encoder(1)
+    promotions.prepare(model)
+    promotions.step()
+    promotions.promote(model)
+    assert [encoder.is_closed for encoder in made] == [False]
 
 
 def test_what_was_opened_for_a_promotion_that_never_came_is_closed(house: House) -> None:
