@@ -206,15 +206,18 @@ class Documents:
             )
             return count
 
-    def retry(self, paths: Sequence[bytes] | None) -> int:
-        """Marks failed documents (all, or those at these paths below their root) for another try; returns how many."""
-        again = "UPDATE documents SET state = 'pending', version = version + 1, fresh = 1, attempts = 0"
-        if paths is None:
-            return self._db.execute(f"{again} WHERE state = 'failed'").rowcount
-        return sum(
-            self._db.execute(f"{again} WHERE state = 'failed' AND folder = ? AND name = ?", split_path(path)).rowcount
-            for path in paths
+    def retry(self, paths: Sequence[bytes] | None) -> list[Row]:
+        """Marks failed documents (all, or those at these paths below their root) for another try; returns them."""
+        again = (
+            "UPDATE documents SET state = 'pending', version = version + 1, fresh = 1, attempts = 0"
+            " WHERE state = 'failed' {} RETURNING id"
         )
+        if paths is None:
+            ids = self._db.execute(again.format("")).fetchall()
+        else:
+            here = again.format("AND folder = ? AND name = ?")
+            ids = [row for path in paths for row in self._db.execute(here, split_path(path)).fetchall()]
+        return [row for (document_id,) in ids if (row := self.row(document_id)) is not None]
 
 
 def joined(folder: bytes, name: bytes) -> bytes:

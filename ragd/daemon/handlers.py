@@ -75,6 +75,9 @@ class IndexJobs:
             self._run_given_up(trouble)
         elif trouble.queue == "embed" and not trouble.is_lost:
             pause_s = self._dispatch.embed_failed(trouble.batch_id)
+            if not pause_s:
+                _LOG.info("answer_ignored", batch=trouble.batch_id, reason=trouble.reason)
+                return
             self.encoder_problem = f"{trouble.reason} ({trouble.hint})" if trouble.hint else trouble.reason
             _LOG.warning("embedding_waits", seconds=pause_s, reason=trouble.reason)
         else:

@@ -6,7 +6,10 @@ import shutil
 from contextlib import suppress
 from pathlib import Path
 
-_FOLDERS = (".restored-*", ".replaced-*", "generations/*/.[0-9]*", "models/*/.new-*")
+_FOLDERS = (
+    *(".restored-*", ".replaced-*", "models/.restored-*", "models/.replaced-*"),
+    *("generations/*/.[0-9]*", "models/*/.new-*"),
+)
 _FILES = (".*.tmp", "observed/.*.tmp")
 
 

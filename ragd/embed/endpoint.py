@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import email.utils
+import json
 import random
 import threading
 import time
@@ -16,6 +17,7 @@ from ragd.domain.errors import EncoderFailed, ModelUnavailable
 
 FIRST_DELAY_S = 0.5
 LONGEST_DELAY_S = 60.0
+MOST_ANSWER_BYTES = 256 << 20
 _RETRIED = frozenset({408, 409, 425, 429, 500, 502, 503, 504, 520, 522, 524, 529})
 _REFUSED = {
     401: "set the API key that this endpoint accepts",
@@ -74,6 +76,7 @@ class Endpoint:
         self._closed = threading.Event()
         self._timing = timing or Timing(time.monotonic, self._closed.wait)
         headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
+        self._timeout_s = timeout_s
         self._client = httpx.Client(headers=headers, timeout=timeout_s, follow_redirects=False)
 
     def post(self, body: dict[str, Any], *, retries: int) -> Any:
@@ -108,40 +111,52 @@ class Endpoint:
         if self._closed.is_set():
             raise EncoderFailed("the encoder is closed", hint="open it again")
         try:
-            answer = self._client.post(self.url, json=body)
+            status, headers, content = self._answer(body)
         except (httpx.InvalidURL, httpx.UnsupportedProtocol) as error:
             raise ModelUnavailable(f"{self.url} is no URL: {error}", hint="write it as http://host:port/v1") from error
         except httpx.TimeoutException as error:
             raise _Again("no answer in time") from error
-        except httpx.TransportError as error:
+        except httpx.RequestError as error:
             raise _Again(f"no connection ({error})") from error
         except RuntimeError as error:  # the client's word for "closed by another thread"
             raise EncoderFailed("the encoder is closed", hint="open it again") from error
-        status = answer.status_code
         if status in _RETRIED:
-            raise _Again(f"status {status}{self._reason(answer)}", _asked_s(answer, time.time()))
+            raise _Again(f"status {status}{self._reason(content)}", _asked_s(headers, time.time()))
         if status in _REFUSED:
-            raise ModelUnavailable(f"{self.url} answered {status}{self._reason(answer)}", hint=_REFUSED[status])
+            raise ModelUnavailable(f"{self.url} answered {status}{self._reason(content)}", hint=_REFUSED[status])
         if status in (400, 413, 422):
-            raise Refused(f"status {status}{self._reason(answer)}")
+            raise Refused(f"status {status}{self._reason(content)}")
         if status >= 500:
-            raise _Again(f"status {status}{self._reason(answer)}")
+            raise _Again(f"status {status}{self._reason(content)}")
         if status != 200:
             raise ModelUnavailable(f"{self.url} answered {status}", hint="check the endpoint's URL")
         try:
-            return answer.json()
+            return json.loads(content)
         except (ValueError, RecursionError) as error:
             raise ModelUnavailable(
                 f"{self.url} answered something that is not JSON", hint="check the endpoint's URL"
             ) from error
 
-    def _reason(self, answer: httpx.Response) -> str:
+    def _answer(self, body: dict[str, Any]) -> tuple[int, httpx.Headers, bytes]:
+        """Status, headers and content, whole within the time-out: however little comes at a time, it must end."""
+        over_at = time.monotonic() + self._timeout_s
+        content = bytearray()
+        with self._client.stream("POST", self.url, json=body) as answer:
+            for block in answer.iter_bytes():
+                content += block
+                if time.monotonic() > over_at:
+                    raise _Again("no whole answer in time")
+                if len(content) > MOST_ANSWER_BYTES:
+                    raise ModelUnavailable(f"{self.url} answers without end", hint="check the endpoint's URL")
+        return answer.status_code, answer.headers, bytes(content)
+
+    def _reason(self, content: bytes) -> str:
         """What the endpoint says of a failure, one short line, never with the key in it."""
         try:
-            found = answer.json()
+            found = json.loads(content)
             error = found.get("error", found.get("detail", found.get("message", "")))
             text = error.get("message", "") if isinstance(error, dict) else error
-        except (ValueError, AttributeError):
+        except (ValueError, AttributeError, RecursionError):
             return ""
         line = " ".join(str(text).split())[:200]
         if self._key and (self._key in line or self._key[:8] in line):
@@ -158,10 +173,10 @@ class Endpoint:
             raise EncoderFailed("the encoder was closed while it waited", hint="open it again")
 
 
-def _asked_s(answer: httpx.Response, now: float) -> float | None:
+def _asked_s(headers: httpx.Headers, now: float) -> float | None:
     """The seconds of a Retry-After header (RFC 9110, 10.2.3: seconds or a date), None without one."""
-    value = answer.headers.get("retry-after", "").strip()
-    if value.replace(".", "", 1).isdigit():
+    value = headers.get("retry-after", "").strip()
+    if value.replace(".", "", 1).isdecimal():
         return float(value)
     try:
         return float(email.utils.parsedate_to_datetime(value).timestamp() - now) if value else None

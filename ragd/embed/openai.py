@@ -149,7 +149,7 @@ def _rows(answer: Any, expected: int, url: str) -> Vectors:
         data = answer["data"]
         order = [int(item["index"]) if "index" in item else i for i, item in enumerate(data)]
         rows = [np.asarray(item["embedding"], dtype=np.float32) for item in data]
-    except (KeyError, TypeError, ValueError, RecursionError) as error:
+    except (KeyError, TypeError, ValueError, OverflowError, RecursionError) as error:
         raise ModelUnavailable(
             f"{url} does not answer with embeddings", hint="check that the URL is an OpenAI-compatible endpoint"
         ) from error

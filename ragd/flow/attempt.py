@@ -151,8 +151,11 @@ class Attempt:
                 news = json.loads(line)
             except (ValueError, RecursionError):
                 continue
+            if not isinstance(news, dict):
+                continue
             if news.get("event") == "begun" and self._train_at is None:
-                self._train_at, self._examples = time.monotonic(), int(news.get("examples", 0))
+                examples = news.get("examples")
+                self._train_at, self._examples = time.monotonic(), examples if isinstance(examples, int) else 0
             elif news.get("event") == "ended" and self._ended is None:
                 self._ended = {key: value for key, value in news.items() if key != "event"}
                 self._train_s = self._training_s()

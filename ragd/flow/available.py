@@ -88,7 +88,10 @@ class Available:
 
 def _marks(path: Path) -> tuple[tuple[str, int, int], ...]:
     """Size and time of a file, or of the files of a folder and of its `qrels`."""
-    files = [path] if not path.is_dir() else [*path.iterdir(), *path.glob("qrels/*")]
+    try:
+        files = [path] if not path.is_dir() else [*path.iterdir(), *path.glob("qrels/*")]
+    except OSError:  # reading it names the reason
+        return ()
     found: list[tuple[str, int, int]] = []
     for file in sorted(files):
         try:

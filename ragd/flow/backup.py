@@ -5,10 +5,11 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -28,6 +29,7 @@ Heard = Callable[[str, int, int], None]
 """Told what is being done, and how many bytes of how many are."""
 _PIECE_BYTES = 1 << 20
 _RESERVE_BYTES = 1 << 20
+_WORK = re.compile(r"\.ragd-backup-[a-z0-9_]{8}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,14 +111,15 @@ def _check_room(state: Path, file: Path, sources: list[_Source]) -> None:
 
 @contextmanager
 def _work_folder(file: Path) -> Iterator[Path]:
-    """A folder beside the file, gone in the end; those of backups that were killed go as well."""
-    prefix = f".{file.name}.backup-"
-    for leftover in file.parent.glob(f"{prefix}*"):
-        with _held(leftover) as is_free:
-            if is_free:
+    """A folder beside the file, gone in the end; those of backups that were killed go as well, whatever their names."""
+    for leftover in [path for path in file.parent.glob(".ragd-backup-*") if _WORK.fullmatch(path.name)]:
+        with suppress(OSError), _held(leftover) as is_free:  # it may be somebody else's, or gone
+            # One that is empty may be about to be held.
+            names = [path.name for path in leftover.iterdir()]
+            if is_free and names and all(name == "backup" or name.startswith(CATALOG) for name in names):
                 shutil.rmtree(leftover, ignore_errors=True)
     try:
-        work = Path(tempfile.mkdtemp(dir=file.parent, prefix=prefix))
+        work = Path(tempfile.mkdtemp(dir=file.parent, prefix=".ragd-backup-"))
     except OSError as error:
         raise PathInvalid(f"{file.parent}: {error.strerror}", hint="choose a folder that you may write") from error
     try:

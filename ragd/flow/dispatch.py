@@ -164,10 +164,14 @@ class Dispatch:
         self._embedding.pop(batch_id, None)
 
     def embed_failed(self, batch_id: str) -> float:
-        """The encoder refused a batch: its generation's chunks wait; returns for how many seconds (it grows)."""
+        """The encoder refused a batch: its generation's chunks wait; returns for how many seconds (it grows).
+
+        0 for a batch that is awaited no more, of a generation that was retired perhaps: it says nothing of the others.
+        """
         batch = self._embedding.pop(batch_id, None)
-        generation = batch.generation if batch is not None else self._generations.serving.id
-        pause = self._pauses.setdefault(generation, Pause())
+        if batch is None:
+            return 0.0
+        pause = self._pauses.setdefault(batch.generation, Pause())
         shortest, longest = self._bounds.pause_s
         wait_s = min(longest, shortest * 2**pause.failures)
         pause.failures += 1

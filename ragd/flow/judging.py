@@ -17,6 +17,7 @@ from ragd.domain.errors import RagdError
 from ragd.domain.index import EmbeddingSpace
 from ragd.domain.learning import Role
 from ragd.domain.training import RunOutcome, RunPlaces
+from ragd.flow.standing import champion_encoder
 from ragd.learn.artifacts import Offer, Stored, accept
 from ragd.learn.gate import GateReport, attempts_on_like, judge
 from ragd.learn.report import page
@@ -138,7 +139,8 @@ class Judging:
 
     def _parent(self, role: Role) -> int | None:
         """The encoder that served, for all that stands on it; a generator descends from a generator."""
-        champion = self._models.champion(role if role is Role.GENERATOR else Role.ENCODER)
+        is_generator = role is Role.GENERATOR
+        champion = self._models.champion(role) if is_generator else champion_encoder(self._models, self._base)
         return champion.model_id if champion is not None else None
 
     def _parent_label(self, role: Role) -> str:

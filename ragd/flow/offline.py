@@ -11,7 +11,7 @@ from ragd import __version__
 from ragd.catalog.models import Model
 from ragd.catalog.reader import CatalogReader
 from ragd.catalog.registry import Registry
-from ragd.domain.errors import ArtifactInvalid, ModelUnavailable
+from ragd.domain.errors import ArtifactInvalid, ModelMismatch, ModelUnavailable, RagdError
 from ragd.domain.index import Depth, EmbeddingSpace, EncoderSpec, VerifyReport
 from ragd.domain.learning import Role
 from ragd.domain.ports import Encoder
@@ -43,13 +43,15 @@ class Opener:
         try:
             model = registry.encoder_of(space.fingerprint)
             spec = self.spec if model is None else stored_spec(self._proven(model), self.spec)
-            encoder = self.open_encoder(replace(spec, threads=1))
-        except (ModelUnavailable, ArtifactInvalid) as error:
+            # A person waits: an endpoint that is away is not tried for as long as a document's work would be.
+            encoder = self.open_encoder(replace(spec, threads=1, retries=min(spec.retries, 1)))
+            if encoder.space.fingerprint != space.fingerprint:
+                raise ModelMismatch("the configured model is not the one that made the index")
+        except RagdError as error:
             notes.append(f"searching by words only: {error}")
-        if encoder is not None and encoder.space.fingerprint != space.fingerprint:
-            encoder.close()
-            encoder = None
-            notes.append("searching by words only: the configured model is not the one that made the index")
+            if encoder is not None:
+                encoder.close()
+                encoder = None
         try:
             adapter = self._adapter(registry, space) if encoder is not None else None
         except (ModelUnavailable, ArtifactInvalid) as error:

@@ -81,6 +81,7 @@ class Promotions:
         except RagdError:
             self._prepared.pop(model_id, None)
             raise
+        self._prepared[model_id] = self._clock()  # opening may have taken longer than that
 
     def promote(self, model_id: int, *, forced: bool = False) -> Champion:
         """This model serves in its role from here on, an encoder by its map until its space is filled.

@@ -48,17 +48,22 @@ def restore_backup(
                 f"{state} is not empty: it holds {', '.join(there[:3])}",
                 hint="name another folder with --state, or replace what is there with --force",
             )
-        for leftover in state.glob(f"{_NEW}*"):
+        models = state / "models"
+        for leftover in [*state.glob(f"{_NEW}*"), *models.glob(f"{_NEW}*")]:
             shutil.rmtree(leftover)
         _check_room(state, backup.manifest)
         new = Path(tempfile.mkdtemp(dir=state, prefix=_NEW))
+        new_models = new / "models"
         try:
-            _unpack(backup, new, heard)
+            if models.is_dir() and not models.is_symlink():  # perhaps a disk of its own: nothing is renamed between two
+                new_models = Path(tempfile.mkdtemp(dir=models, prefix=_NEW))
+            _unpack(backup, new, new_models, heard)
             upgrade_copy(new / CATALOG)
         except BaseException:
-            shutil.rmtree(new, ignore_errors=True)
+            for folder in (new, new_models):
+                shutil.rmtree(folder, ignore_errors=True)
             raise
-        _swap(new, state, file)
+        _swap(new, new_models, state, file)
     return backup.manifest
 
 
@@ -71,10 +76,11 @@ def _check_room(state: Path, manifest: BackupManifest) -> None:
         )
 
 
-def _unpack(backup: BackupFile, folder: Path, heard: Heard) -> None:
+def _unpack(backup: BackupFile, folder: Path, models: Path, heard: Heard) -> None:
     count = _counter("restoring", backup.manifest, heard)
     for part, member in zip(backup.manifest.parts, backup.members, strict=True):
-        target = folder / part.path
+        first, _, below = part.path.partition("/")
+        target = models / below if first == "models" else folder / part.path
         target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         mode = 0o600 if part.path in (CATALOG, TOKENS_NAME) else 0o644
         descriptor = os.open(target, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC, mode)
@@ -83,38 +89,41 @@ def _unpack(backup: BackupFile, folder: Path, heard: Heard) -> None:
                 file.write(piece)
             file.flush()
             os.fsync(file.fileno())
-    for made in [folder, *(path for path in folder.rglob("*") if path.is_dir())]:
-        sync_folder(made)
+    for made in (folder, models):
+        for place in [made, *(path for path in made.rglob("*") if path.is_dir())] if made.is_dir() else ():
+            sync_folder(place)
 
 
-def _swap(new: Path, state: Path, file: Path) -> None:
+def _swap(new: Path, new_models: Path, state: Path, file: Path) -> None:
     """The old files go, the new ones come; while the mark lies there nobody starts on what is in between."""
+    models = state / "models"
     set_mark(state, file)
     reach("restore.before_swap")
     old = Path(tempfile.mkdtemp(dir=state, prefix=_OLD))
     for path in [path for path in state.iterdir() if path.name not in _KEPT and not path.name.startswith((_NEW, _OLD))]:
-        if path.name == "models" and path.is_dir() and not path.is_symlink():
-            _set_aside_models(path, old)
+        if path == new_models.parent:
+            _set_aside_models(models)
         else:
             path.rename(old / path.name)
     reach("restore.in_swap")
     for path in new.iterdir():
-        if path.name == "models" and (state / "models").is_dir():
-            _add_models(path, state / "models")
-        else:
-            path.rename(state / path.name)
+        path.rename(state / path.name)
+    if new_models.parent == models:
+        _add_models(new_models, models)
     sync_folder(state)
     reach("restore.after_swap")
     remove_mark(state)
-    for leftover in [new, *state.glob(f"{_OLD}*")]:  # also what a restore that was cut off had set aside
+    # Also what a restore that was cut off had set aside.
+    for leftover in [new, new_models, *state.glob(f"{_OLD}*"), *models.glob(f"{_OLD}*")]:
         shutil.rmtree(leftover, ignore_errors=True)
 
 
-def _set_aside_models(models: Path, old: Path) -> None:
-    for family in [path for path in models.iterdir() if path.name != "stamps"]:
+def _set_aside_models(models: Path) -> None:
+    old = Path(tempfile.mkdtemp(dir=models, prefix=_OLD))
+    for family in [p for p in models.iterdir() if p.name != "stamps" and not p.name.startswith((_NEW, _OLD))]:
         for path in list(family.iterdir()) if family.is_dir() and not family.is_symlink() else [family]:
             if not (path.is_dir() and _EXPORT.fullmatch(path.name)):
-                place = old / path.relative_to(models.parent)
+                place = old / path.relative_to(models)
                 place.parent.mkdir(parents=True, exist_ok=True)
                 path.rename(place)
 

@@ -39,11 +39,17 @@ def read_pairs(path: Path) -> PairsFile:
     answers, from 0 (not at all) to 1; from a half up it counts as an answer. `at` is Unix seconds. Both may end in
     .gz. Raises PairsInvalid.
     """
-    if path.is_dir():
-        if is_beir(path):
-            return PairsFile(*read_beir(path))
+    try:
+        is_folder, is_there = path.is_dir(), path.exists()
+        is_whole = is_folder and is_beir(path)
+    except OSError as error:
+        hint = "let ragd's user read it and its folders"
+        raise PairsInvalid(f"{path} cannot be read: {error.strerror or error}", hint=hint) from error
+    if is_whole:
+        return PairsFile(*read_beir(path))
+    if is_folder:
         raise PairsInvalid(f"{path} has no queries.jsonl with qrels.tsv or qrels/*.tsv", hint=f"give {FORMS}")
-    if not path.exists():
+    if not is_there:
         raise PairsInvalid(f"{path} does not exist", hint=f"give {FORMS}")
     asked = read_lines(path, lambda line, number: _asked(json_object(line), f"{path.name}:{number}"))
     return PairsFile(tuple(asked))

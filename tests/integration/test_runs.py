@@ -97,6 +97,13 @@ def test_whatever_a_trainer_does_its_run_fails_with_a_reason(
     assert not (tmp_path / "runs" / "mine.txt").exists()
 
 
+def test_what_a_trainer_babbles_into_the_channel_of_its_process_is_passed_over(
+    tmp_path: Path, undisturbed: RunOutcome
+) -> None:
+    outcome = train(make_run(tmp_path / "runs", mode="babbles"))
+    assert (outcome.state, outcome.files, outcome.examples) == ("trained", undisturbed.files, undisturbed.examples)
+
+
 def test_a_run_that_hangs_is_ended_by_its_time_limit(tmp_path: Path) -> None:
     began = time.monotonic()
     outcome = train(make_run(tmp_path / "runs", resources=Resources(timeout_s=1.0), mode="hang"))

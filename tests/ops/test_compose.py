@@ -143,6 +143,18 @@ def test_the_documents_are_mounted_to_be_read_only(compose: dict[str, Any]) -> N
     assert daemon["command"][-1] == "/documents"
 
 
+def test_a_backup_goes_and_comes_as_the_page_says_through_a_folder_that_is_mounted(compose: dict[str, Any]) -> None:
+    page = " ".join((ROOT / "docs/howto/run-in-containers.md").read_text().split())
+    way = r"`docker compose run --rm --no-deps --volume (\S+):(/\S+) ragd (backup|restore --force) (/\S+)`"
+    found = re.findall(way, page)
+    assert [action for _, _, action, _ in found] == ["backup", "restore --force"]
+    inside = [volume.split(":")[1] for volume in compose["services"]["ragd"]["volumes"][1:]]
+    for _, mount, _, file in found:
+        assert Path(file).parent == Path(mount)
+        assert mount not in inside
+    assert page.count("ragd backup ") == 1
+
+
 def test_every_program_that_is_started_exists(compose: dict[str, Any]) -> None:
     commands = (ROOT / "ragd" / "cli").glob("*.py")
     known = {path.stem for path in commands}

@@ -44,7 +44,7 @@ class Flow:
 
     def embed_failed(self, batch_id: str) -> float:
         self.told.append("failed")
-        return 1.0
+        return 1.0 if batch_id == "bulk-mine" else 0.0
 
     def lost(self, batch_id: str) -> None:
         self.told.append("lost")
@@ -85,6 +85,12 @@ def test_an_encoder_that_fails_is_left_alone_and_its_reason_shown_until_it_works
     index.trouble(Trouble("embed", "bulk-mine", "no answer", "check the endpoint", is_lost=False))
     assert (flow.told, index.encoder_problem) == (["failed"], "no answer (check the endpoint)")
     index.commit_vectors(result("bulk-mine"))
+    assert index.encoder_problem == ""
+
+
+def test_an_encoder_that_failed_for_nobody_is_not_shown() -> None:
+    index = jobs(Flow())
+    index.trouble(Trouble("embed", "bulk-of-another", "no answer", "check the endpoint", is_lost=False))
     assert index.encoder_problem == ""
 
 

@@ -14,12 +14,13 @@ def made(path: Path, *, age_s: float = 0.0) -> Path:
 
 
 def test_folders_of_killed_processes_go_and_finished_ones_stay(tmp_path: Path) -> None:
-    for name in (".restored-7", ".replaced-7", "generations/1/.00000004", "models/lora/.new-2"):
+    half = [".replaced-7", ".restored-7", "generations/1/.00000004", "models/.restored-8", "models/lora/.new-2"]
+    for name in half:
         made(tmp_path / name / "part")
     for name in ("generations/1/00000003", "models/lora/1", "runs/.hidden"):
         made(tmp_path / name / "whole")
     gone = sweep(tmp_path, older_than=0.0)
-    assert sorted(gone) == [".replaced-7", ".restored-7", "generations/1/.00000004", "models/lora/.new-2"]
+    assert sorted(gone) == half
     assert sorted(path.parent.name for path in tmp_path.rglob("whole")) == [".hidden", "00000003", "1"]
     assert not list(tmp_path.rglob("part"))
 

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import logging
 import math
+import re
 import threading
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import numpy as np
@@ -13,6 +16,7 @@ import pytest
 
 from ragd.domain.errors import ConfigInvalid, EncoderFailed, ModelMismatch, ModelUnavailable
 from ragd.domain.index import EncoderSpec
+from ragd.embed import endpoint
 from ragd.embed.encoder import space_of
 from ragd.embed.endpoint import Pace, Timing
 from ragd.embed.openai import OpenAIEncoder, embeddings_url
@@ -130,6 +134,64 @@ def test_an_endpoint_that_hangs_is_given_up_after_the_time_out_and_tried_again(
     assert encoder.encode(["a"]).shape == (1, 16)
     encoder.close()
     assert len(server.seen) == 2
+
+
+@contextmanager
+def endless(pause_s: float, block: bytes) -> Iterator[str]:
+    """The address of a server that goes on answering, a block after each pause, until the client leaves."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            self.rfile.read(int(self.headers["content-length"]))
+            self.send_response(200)
+            self.end_headers()
+            try:
+                while not over.wait(pause_s):
+                    self.wfile.write(block)
+            except OSError:
+                pass
+
+        def log_message(self, format: str, *args: object) -> None: ...
+
+    over = threading.Event()
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server.daemon_threads = True
+    thread = threading.Thread(target=server.serve_forever, args=(0.02,))
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_address[1]}/v1"
+    finally:
+        over.set()
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+@pytest.mark.parametrize(
+    ("pause_s", "block", "timeout_s", "words"),
+    [(0.02, b" ", 0.2, "failed 1 times.*no whole answer in time"), (0.0, b" " * 65536, 30.0, "answers without end")],
+)
+def test_an_endpoint_that_never_comes_to_an_end_is_given_up(
+    monkeypatch: pytest.MonkeyPatch, pause_s: float, block: bytes, timeout_s: float, words: str
+) -> None:
+    monkeypatch.setattr(endpoint, "MOST_ANSWER_BYTES", 1 << 20)
+    found: list[Exception] = []
+
+    def ask() -> None:
+        try:
+            encoder.encode(["a"])
+        except (EncoderFailed, ModelUnavailable) as error:
+            found.append(error)
+
+    with endless(pause_s, block) as url:
+        spec = EncoderSpec(kind="openai", model="m", url=url, dimension=16, retries=0, timeout_s=timeout_s)
+        encoder = OpenAIEncoder(spec)
+        asking = threading.Thread(target=ask, daemon=True)
+        asking.start()
+        asking.join(10.0)
+        assert not asking.is_alive()
+        encoder.close()
+    assert re.search(words, str(found[0]))
 
 
 def test_when_the_tries_are_used_up_the_work_is_left_for_later(server: EmbeddingServer, waits: Waits) -> None:
@@ -251,13 +313,38 @@ def test_vectors_that_cannot_be_right_are_refused(
     encoder.close()
 
 
-@pytest.mark.parametrize("body", [b"<html>", b"[]", b'{"data": 3}', b'{"data": [{}]}', b"\xff"])
+@pytest.mark.parametrize(
+    "body",
+    [
+        *(b"<html>", b"[]", b'{"data": 3}', b'{"data": [{}]}', b"\xff"),
+        b'{"data": [{"index": 1e999, "embedding": [1.0]}]}',
+        b'{"data": [{"index": 0, "embedding": [1' + b"0" * 400 + b"]}]}",
+    ],
+)
 def test_an_answer_that_is_no_embedding_names_the_url(server: EmbeddingServer, waits: Waits, body: bytes) -> None:
     server.script.append(Reply(200, body=body))
     encoder = _open(server, waits)
     with pytest.raises(ModelUnavailable, match="/v1/embeddings"):
         encoder.encode(["a"])
     encoder.close()
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        Reply(503, body=b"[" * 200_000),
+        Reply(503, headers=(("Retry-After", "\xb2"),)),
+        Reply(200, headers=(("Content-Encoding", "gzip"),), body=b"not compressed"),
+    ],
+)
+def test_nonsense_beside_a_failure_does_not_hide_that_it_may_pass(
+    server: EmbeddingServer, waits: Waits, reply: Reply
+) -> None:
+    server.script.append(reply)
+    encoder = _open(server, waits)
+    assert encoder.encode(["a"]).shape == (1, 16)
+    encoder.close()
+    assert waits.taken == [0.5]
 
 
 def test_one_text_that_is_too_long_for_the_endpoint_is_cut_and_does_not_fail_the_others(

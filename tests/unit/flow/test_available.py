@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -71,3 +72,27 @@ def test_a_broken_file_counts_as_empty_and_is_named(lesson: Lesson, tmp_path: Pa
     assert counted.examples[Data.PAIRS] == 0
     assert "broken.jsonl: line 1" in counted.problems[0]
     reader.close()
+
+
+@pytest.mark.parametrize("parts", [("hidden", "pairs"), ("hidden",), ("x" * 300,)])
+def test_what_may_not_be_looked_at_is_named_and_not_a_crash(
+    lesson: Lesson, tmp_path: Path, parts: tuple[str, ...]
+) -> None:
+    reader, hidden = CatalogReader(lesson.state), tmp_path / "hidden"
+    (hidden / "pairs").mkdir(parents=True)
+    available = counting(lesson, Clock(), reader, tmp_path.joinpath(*parts))
+    reader.replay.change_sequence()  # opened while it may be
+    hidden.chmod(0)
+    root = os.geteuid() == 0
+    try:
+        if root:
+            os.seteuid(65534)
+        counted = available.count()
+    finally:
+        if root:
+            os.seteuid(0)
+        hidden.chmod(0o700)
+        reader.close()
+    assert counted.examples[Data.VECTORS] == len(lesson.documents)
+    (problem,) = counted.problems
+    assert f"{tmp_path.joinpath(*parts)} cannot be read" in problem

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import json
 import os
@@ -120,6 +121,20 @@ def test_a_copy_is_of_one_moment_though_commits_go_on_in_every_slice(house: Hous
         assert count == (4000, 0)
         assert copy.execute("SELECT count(*) FROM facts WHERE name LIKE 'during%'").fetchone() == (0,)
     copy.close()
+
+
+def test_what_killed_backups_left_goes_and_what_is_not_theirs_stays(house: House, tmp_path: Path) -> None:
+    work, places = {}, ("killed00", "running0", "strange0", "starting")
+    for place, name in zip(places, ("catalog.db", "catalog.db", "mine", ""), strict=True):
+        work[place] = make(tmp_path / f".ragd-backup-{place}")
+        if name:
+            (work[place] / name).write_text("x")
+    held = os.open(work["running0"], os.O_RDONLY)
+    fcntl.flock(held, fcntl.LOCK_EX)
+    take(house.state, tmp_path / "monday[1]")
+    os.close(held)
+    assert [place for place in places if work[place].exists()] == ["running0", "strange0", "starting"]
+    assert len(list(tmp_path.glob(".*"))) == 3
 
 
 def test_a_model_whose_files_changed_is_left_out_and_named(house: House, tmp_path: Path) -> None:
@@ -299,13 +314,15 @@ def test_a_restore_that_is_killed_is_done_again_and_nobody_starts_before(
     file, state = tmp_path / "ragd.backup", tmp_path / "other"
     take(house.state, file)
     Store(make(state)).close()
+    (state / "models" / "lora" / "7").mkdir(parents=True)
     restore = ("--state", str(state), "restore", "--force", str(file))
     assert command(*restore, killed_at=point) == -signal.SIGKILL
     with pytest.raises(StateCorrupt, match="was cut off") as refused:
         Store(state)
     assert refused.value.hint == f"do it again: `ragd {' '.join(restore)}`"
     assert command(*restore) == 0
-    assert not list(state.glob(".re*"))
+    assert not [*state.glob(".re*"), *state.glob("models/.re*")]
+    assert sorted(path.name for path in state.glob("models/*/*")) == ["2", "3"]
     kept = Store(state)
     for table in ("documents", "chunks", "vectors", "models", "receipts"):
         counts = [
@@ -316,6 +333,28 @@ def test_a_restore_that_is_killed_is_done_again_and_nobody_starts_before(
 
 
 @pytest.mark.slow
+def test_a_restore_where_the_models_lie_on_a_disk_of_their_own(house: House, tmp_path: Path) -> None:
+    file, state, seen = tmp_path / "ragd.backup", tmp_path / "other", tmp_path / "seen"
+    take(house.state, file)
+    Store(make(state)).close()
+    models = make(state / "models")
+    script = f"""
+        mount -t tmpfs tmpfs {models} || exit 77
+        mkdir -p {models}/lora/7 {models}/minilm/0123456789abcdef
+        {sys.executable} -m ragd --state {state} restore --force {file} && cp -r {state} {seen}
+    """
+    done = subprocess.run(["unshare", "-rm", "sh", "-c", script], capture_output=True, text=True, check=False)
+    if done.returncode == 77 or "unshare" in done.stderr:
+        pytest.skip("nothing can be mounted here")
+    assert (done.returncode, done.stderr) == (0, "")
+    require_whole(seen)
+    assert sorted(path.relative_to(seen).as_posix() for path in seen.glob("models/*/*")) == [
+        *("models/minilm/0123456789abcdef", "models/query_adapter/2", "models/query_adapter/3")
+    ]
+    assert not [*seen.glob(".re*"), *seen.glob("models/.re*")]
+
+
+@pytest.mark.slow
 def test_a_backup_that_is_killed_leaves_the_one_before(house: House, tmp_path: Path) -> None:
     file = tmp_path / "ragd.backup"
     take(house.state, file)
@@ -323,8 +362,9 @@ def test_a_backup_that_is_killed_leaves_the_one_before(house: House, tmp_path: P
     backup = ("--state", str(house.state), "backup", "--force", str(file))
     assert command(*backup, killed_at="backup.before_rename") == -signal.SIGKILL
     assert file.read_bytes() == before
-    assert command(*backup) == 0
-    assert check_backup(file).catalog_format == FORMAT
+    tuesday = tmp_path / "tuesday.backup"
+    assert command("--state", str(house.state), "backup", str(tuesday)) == 0
+    assert check_backup(tuesday).catalog_format == FORMAT
     assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == []
 
 

@@ -119,6 +119,18 @@ def test_a_retry_reads_a_failed_file_again(world: Any) -> None:
     assert world.live_texts() == {"mended"}
 
 
+def test_a_retry_has_the_receipt_of_the_file_that_failed_and_leaves_others_theirs(world: Any) -> None:
+    world.write(b"a.txt", "fine")
+    world.write(b"b.txt", "broken")
+    world.work()
+    world.write(b"a.txt", "edited, and not read yet")
+    world.files[b"b.txt"] = b"mended"
+    assert world.ingest.retry(None) == 1
+    world.work()
+    told = world.store.connection.execute("SELECT path, action, outcome FROM receipts ORDER BY id").fetchall()
+    assert told[2:] == [(b"a.txt", "modify", "searchable"), (b"b.txt", "retry", "searchable")]
+
+
 def test_a_file_that_vanished_before_it_was_read_is_looked_at_again_not_deleted(world: Any) -> None:
     world.write(b"a.txt", "short lived")
     del world.files[b"a.txt"]

@@ -120,7 +120,7 @@ def test_a_challenger_that_is_better_is_kept_with_its_history_and_put_forward(co
 
 
 def test_the_report_tells_trigger_data_seed_cost_and_parent(court: Court) -> None:
-    parent = court.models.add(NewModel(Role.ENCODER, "lora", 3, "lora/3", {}, "ff", 1))
+    parent = court.models.add(NewModel(Role.ENCODER, "lora", 3, "lora/3", {}, "ff", 1, base="b" * 16))
     court.models.crown(Role.ENCODER, parent)
     held = Reason("changed_share", True, "12.0% of the chunks changed")
     run_id = court.runs.begin(
@@ -289,6 +289,15 @@ def test_an_encoder_is_kept_with_its_map_in_the_space_that_it_makes(court: Court
     assert court.spaces == [court.shelf / model.folder]
     assert (model.space, model.base) == ("e" * 16, "b" * 16)
     assert {"map/transform.json", "map/transform.safetensors", "model.safetensors"} <= model.files.keys()
+
+
+def test_a_champion_of_another_configured_model_did_not_serve_and_is_no_parent(court: Court) -> None:
+    court.models.crown(
+        Role.ENCODER, court.models.add(NewModel(Role.ENCODER, "lora", 3, "lora/3", {}, "ff", 1, base="a" * 16))
+    )
+    run_id = court.judged()
+    assert "| parent | what is configured |" in court.places(run_id).report.read_text()
+    assert court.models.model(court.model_ids()[-1]).parent is None
 
 
 def test_a_generator_has_no_space_and_descends_from_a_generator(court: Court) -> None:

@@ -10,10 +10,11 @@ import pytest
 
 from ragd.catalog.models import NewModel
 from ragd.domain.errors import ArtifactInvalid, BadRequest, Busy, GateRefused, NotFound
+from ragd.domain.index import EncoderSpec
 from ragd.domain.learning import Role
 from ragd.domain.training import RunPlaces
 from ragd.learn.encoded import write_encoded
-from tests.unit.flow.house import BASE, WIDTH, House, Rotated, rotation
+from tests.unit.flow.house import BASE, WIDTH, House, Rotated, opened, rotation
 
 PARTS = ("otters swim upstream", "beavers build dams", "foxes dig dens", "herons stand still", "moles dig tunnels")
 
@@ -75,6 +76,28 @@ def test_encoded_vectors_that_are_damaged_only_cost_the_time_to_make_them(house:
     assert house.serving == "rotated-1 in rotated-1"
 
 
+def test_a_disk_that_fills_up_while_they_are_taken_leaves_no_promotion_half_way(house: House) -> None:
+    house.write("lake.txt", *(f"pike number {n} waits" for n in range(2000)))
+    house.work()
+    model, app = house.encoder(1), house.app
+    ids = app.reader.replay.live_ids(app.generation_id)
+    vectors = Rotated(1).encode(app.tables.vectors.texts(ids.tolist())[1]).astype(np.float16)
+    places = RunPlaces(house.state / "runs" / str(app.reader.registry.show(model)["run_id"]))
+    places.folder.mkdir(parents=True)
+    write_encoded(places.encoded, Rotated(1).space, ids, vectors)
+    db = app.tables.store.connection
+    (pages,) = db.execute("PRAGMA page_count").fetchone()
+    db.execute(f"PRAGMA max_page_count = {pages + 40}")
+    champion = app.promotions.promote(model)
+    db.execute("PRAGMA max_page_count = 1000000000")
+    assert (champion.model_id, champion.stage) == (model, "filling")
+    assert house.serving == "rotated-1 by map in rotated-0"
+    assert house.announced == [("rotated-0", "rotated-1")]
+    house.work()
+    app.promotions.step()
+    assert house.serving == "rotated-1 in rotated-1"
+
+
 def test_without_a_map_the_old_encoder_serves_until_the_swap(house: House) -> None:
     house.app.promotions.promote(house.encoder(1, into=None, dimension=24))
     assert house.serving == "rotated-0 in rotated-0"
@@ -131,6 +154,18 @@ def test_a_fill_can_be_abandoned_at_once(house: House) -> None:
     assert house.app.tables.models.model(model).status == "retired"
     with pytest.raises(NotFound, match="no earlier encoder to roll back to"):
         house.app.promotions.roll_back(Role.ENCODER)
+    house.write("lake.txt", "pikes wait")
+    house.work()
+    assert everything_is_found(house)
+
+
+def test_a_fill_that_was_abandoned_since_its_encoder_fails_holds_up_nothing(house: House) -> None:
+    house.app.promotions.promote(house.encoder(1))
+    house.app.ingest.step()
+    (failing,) = house.outbox.embeds
+    house.app.promotions.roll_back(Role.ENCODER)
+    house.outbox.embeds.clear()
+    assert house.app.dispatch.embed_failed(failing.id) == 0.0
     house.write("lake.txt", "pikes wait")
     house.work()
     assert everything_is_found(house)
@@ -231,6 +266,25 @@ def test_what_was_opened_for_a_promotion_is_open_still_when_it_comes(house: Hous
     promotions.promote(model.id)
     assert shelf.encoder(model) is prepared
     assert not prepared.is_closed  # type: ignore[attr-defined]
+
+
+def test_what_takes_minutes_to_open_is_open_still_when_the_promotion_comes(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    promotions, made = house.app.promotions, list[Rotated]()
+
+    def slowly(spec: EncoderSpec) -> Rotated:
+        made.append(opened(spec))
+        house.now += 300
+        promotions.step()
+        return made[-1]
+
+    monkeypatch.setattr(house.app.shelf, "_open_encoder", slowly)
+    model = house.encoder(1)
+    promotions.prepare(model)
+    promotions.step()
+    promotions.promote(model)
+    assert [encoder.is_closed for encoder in made] == [False]
 
 
 def test_what_was_opened_for_a_promotion_that_never_came_is_closed(house: House) -> None:

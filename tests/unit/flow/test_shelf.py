@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from ragd.catalog.reader import CatalogReader
-from ragd.domain.errors import ArtifactInvalid, ModelMismatch
-from ragd.domain.index import EncoderSpec, IndexPolicy
+from ragd.domain.errors import ArtifactInvalid, EncoderFailed, ModelMismatch
+from ragd.domain.index import EmbeddingSpace, EncoderSpec, IndexPolicy
 from ragd.domain.learning import Role
 from ragd.embed.transform import QueryTransform
 from ragd.flow.offline import Opener
@@ -106,3 +106,29 @@ def test_without_a_daemon_another_configured_model_than_the_indexs_is_not_asked(
     assert offline(house, notes).encoder is None
     assert notes == ["searching by words only: the configured model is not the one that made the index"]
     assert house.champion(Role.ENCODER) is None
+
+
+def test_without_a_daemon_an_endpoint_that_is_away_leaves_the_words(house: House) -> None:
+    class Away(Rotated):
+        @property
+        def space(self) -> EmbeddingSpace:
+            raise EncoderFailed("no connection")
+
+        @space.setter
+        def space(self, _: EmbeddingSpace) -> None: ...
+
+    asked: list[tuple[EncoderSpec, Away]] = []
+
+    def away(spec: EncoderSpec) -> Away:
+        asked.append((spec, Away(BASE)))
+        return asked[-1][1]
+
+    reader, notes = CatalogReader(house.state), list[str]()
+    serving = reader.overview.serving()
+    assert serving is not None
+    opener = Opener(house.app.places.models, EncoderSpec(kind="openai", retries=5), away)
+    route = opener.route(reader.registry, *serving, Generation(ExactIndex(WIDTH), IndexPolicy()), notes)
+    reader.close()
+    assert (route.encoder, notes) == (None, ["searching by words only: no connection"])
+    ((spec, encoder),) = asked
+    assert (spec.retries, encoder.is_closed) == (1, True)
