@@ -142,7 +142,7 @@ def _stuck(scratch: Path, kind: str) -> Outcome:
 
 def _until_gone(one: Site, pid: int) -> None:
     """Waits until a worker is none of the daemon's children any more."""
-    one.until(lambda: pid not in (*one.children("extract"), *one.children("embed")), "the worker is replaced", 90.0)
+    one.until(lambda: pid not in (*one.children("extract"), *one.children("embed")), "the worker is replaced", 200.0)
 
 
 def _beats(one: Site, kind: str, pid: int) -> bool:

@@ -178,7 +178,7 @@ class Workers(Section):
         default=600.0,
         ge=30,
         description="Seconds without any headway in a job (a file read, a slice encoded) after which its worker is "
-        "ended and replaced; never fewer than `read.timeout_s` twice, or than the endpoint's retries take.",
+        "ended and replaced; a file has at least twice `read.timeout_s` and two minutes, an endpoint its own limits.",
     )
 
 

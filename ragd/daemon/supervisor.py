@@ -247,8 +247,9 @@ class Supervisor:
                 child.beat, child.beat_at = beat, now
             silent_s = now - child.beat_at
             if silent_s >= (self._patience.starting_s if beat is None else self._patience.hung_s):
+                if not child.verdict:  # said once: one that waits for a disk may be beyond reach for long
+                    _LOG.warning("worker_hung", kind=child.kind, pid=child.process.pid, silent_s=round(silent_s, 1))
                 child.verdict = f"it gave no sign of life for {silent_s:.0f} s and was ended"
-                _LOG.warning("worker_hung", kind=child.kind, pid=child.process.pid, silent_s=round(silent_s, 1))
                 child.process.kill()
 
     def _start(self, child: _Child) -> None:

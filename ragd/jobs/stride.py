@@ -23,6 +23,7 @@ class Stride:
     def __init__(self, limit_s: float = math.inf, *, clock: Callable[[], float] = time.monotonic) -> None:
         self.limit_s, self._clock = limit_s, clock
         self._since: float | None = None
+        self._doubted: float | None = None
 
     def step(self) -> None:
         """Work got on: a job was asked for, a file was read, a slice encoded."""
@@ -40,12 +41,15 @@ class Stride:
         return waited_s if waited_s > self.limit_s else 0.0
 
     def end_if_stuck(self) -> None:
-        """Ends this process with WorkerStuck's exit status when its job hangs.
+        """Ends this process with WorkerStuck's exit status when a step is overdue at two looks in a row.
 
+        At the first one after the whole process was frozen the work had no time to get on.
         What it held stays in Redis: whoever replaces it takes that back, and a batch that ends several workers is
         taken apart until the file that does it stands alone.
         """
-        if overdue_s := self.overdue_s:
+        since, overdue_s = self._since, self.overdue_s
+        was_doubted, self._doubted = since == self._doubted, since if overdue_s else None
+        if overdue_s and was_doubted:
             _LOG.error("work_stuck", pid=os.getpid(), silent_s=round(overdue_s, 1), action="ends")
             sys.stderr.flush()
             os._exit(WorkerStuck.exit_code)

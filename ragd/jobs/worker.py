@@ -14,7 +14,6 @@ from ragd.domain.errors import BadRequest, ModelUnavailable
 from ragd.domain.index import EncoderSpec
 from ragd.domain.training import PluginSource
 from ragd.embed.encoder import open_encoder
-from ragd.embed.endpoint import LONGEST_DELAY_S
 from ragd.jobs.away import Away
 from ragd.jobs.broker import Broker
 from ragd.jobs.encoders import Encoders
@@ -27,7 +26,7 @@ from ragd.jobs.settings import WorkerSettings, published
 from ragd.jobs.stride import Stride
 from ragd.jobs.tasks import embed_handlers, extract_handlers, tell_trouble
 from ragd.jobs.training import open_site, train_handlers
-from ragd.plan.sandbox import Sandbox
+from ragd.plan.sandbox import START_TIMEOUT_S, Sandbox
 
 API_KEY_VARIABLE: Final = "RAGD_EMBED__API_KEY"
 _LOOK_S: Final = 1.0
@@ -100,16 +99,14 @@ def key_for(spec: EncoderSpec, api_key: str, endpoint: str) -> str:
 
 
 def stride_of(kind: str, settings: WorkerSettings) -> Stride:
-    """How long one step of such a worker may take, at least what a file or an endpoint may take by their own limits.
+    """How long one step of such a worker may take: a file at least as long as it and a new reader for it may take.
 
-    A step of a train worker is a whole run, which has a time limit of its own.
+    A run and the calls of an endpoint have time limits of their own.
     """
-    if kind == "train":
+    if kind == "train" or any(model.spec.url for model in settings.models if kind == "embed"):
         return Stride()
-    if kind == "extract":
-        return Stride(max(settings.stuck_s, 2 * settings.limits.timeout_s))
-    specs = [model.spec for model in settings.models if model.spec.url]
-    return Stride(max([settings.stuck_s, *((1 + spec.retries) * (spec.timeout_s + LONGEST_DELAY_S) for spec in specs)]))
+    a_file_s = 2 * (settings.limits.timeout_s + START_TIMEOUT_S) if kind == "extract" else 0.0
+    return Stride(max(settings.stuck_s, a_file_s))
 
 
 def stand_back(nice: int) -> None:

@@ -16,7 +16,7 @@ from ragd.plan.read import open_document
 from ragd.plan.sandbox_process import ChildProcess
 
 _FILES_A_CHILD = 5_000
-_START_TIMEOUT_S = 60.0
+START_TIMEOUT_S = 60.0
 _MIB = 1 << 20
 # A character takes up to twelve bytes in an answer; the rest is for headings, which each piece carries.
 _BYTES_A_CHAR = 12
@@ -160,7 +160,7 @@ class Sandbox:
 
     def _greeted(self, child: ChildProcess) -> wire.Message:
         try:
-            greeting = child.hear(time.monotonic() + _START_TIMEOUT_S)
+            greeting = child.hear(time.monotonic() + START_TIMEOUT_S)
         except (EOFError, TimeoutError, wire.Nonsense) as error:
             status = child.end()
             self._child = None

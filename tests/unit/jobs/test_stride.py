@@ -65,21 +65,33 @@ def test_a_worker_whose_job_hangs_ends_itself_and_its_job_is_kept(
     assert broker.connection.lrange(held, 0, -1) == [b"bulk-1"]
 
 
+def test_a_worker_that_was_frozen_whole_has_time_to_get_on() -> None:
+    now = [100.0]
+    stride = Stride(10.0, clock=lambda: now[0])
+    stride.step()
+    for _ in range(3):
+        now[0] += 3600.0
+        stride.end_if_stuck()  # the first look after that finds it overdue, and does not end this process
+        stride.step()
+        stride.end_if_stuck()
+
+
 @pytest.mark.parametrize(
-    ("kind", "settings", "limit_s"),
+    ("kind", "read_s", "stuck_s", "limit_s"),
     [
-        ("extract", WorkerSettings(ReadLimits(timeout_s=30.0), SplitPolicy("", 1, 2), ()), 600.0),
-        ("extract", WorkerSettings(ReadLimits(timeout_s=500.0), SplitPolicy("", 1, 2), ()), 1000.0),
-        ("embed", WorkerSettings(ReadLimits(timeout_s=500.0), SplitPolicy("", 1, 2), (), stuck_s=7.0), 7.0),
+        ("extract", 30.0, 600.0, 600.0),
+        ("extract", 500.0, 600.0, 1120.0),
+        ("embed", 500.0, 70.0, 70.0),
+        ("train", 500.0, 70.0, math.inf),
     ],
 )
-def test_no_step_is_given_less_than_its_own_limit(kind: str, settings: WorkerSettings, limit_s: float) -> None:
+def test_no_step_is_given_less_than_its_own_limit(kind: str, read_s: float, stuck_s: float, limit_s: float) -> None:
+    settings = WorkerSettings(ReadLimits(timeout_s=read_s), SplitPolicy("", 1, 2), (), stuck_s=stuck_s)
     assert stride_of(kind, settings).limit_s == limit_s
 
 
-def test_an_endpoint_may_be_tried_as_often_as_it_is_configured_and_a_run_has_a_limit_of_its_own() -> None:
-    spec = EncoderSpec(kind="openai", url="http://h/v1", timeout_s=100.0, retries=9)
-    model = WorkerModel(spec, EmbeddingSpace("f", 3, "m", 9))
+def test_the_calls_of_an_endpoint_have_limits_of_their_own() -> None:
+    model = WorkerModel(EncoderSpec(kind="openai", url="http://h/v1"), EmbeddingSpace("f", 3, "m", 9))
     settings = WorkerSettings(ReadLimits(), SplitPolicy("", 1, 2), (model,))
-    assert stride_of("embed", settings).limit_s == 1600.0
-    assert stride_of("train", settings).limit_s == math.inf
+    assert stride_of("embed", settings).limit_s == math.inf
+    assert stride_of("extract", settings).limit_s == 600.0
