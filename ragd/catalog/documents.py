@@ -205,15 +205,16 @@ class Documents:
             )
             return count
 
-    def retry(self, paths: Sequence[bytes] | None) -> int:
-        """Marks failed documents (all, or those at these paths below their root) for another try; returns how many."""
+    def retry(self, paths: Sequence[bytes] | None) -> list[Row]:
+        """Marks failed documents (all, or those at these paths below their root) for another try; returns them."""
         again = "UPDATE documents SET state = 'pending', version = version + 1, fresh = 1, attempts = 0"
-        if paths is None:
-            return self._db.execute(f"{again} WHERE state = 'failed'").rowcount
-        return sum(
-            self._db.execute(f"{again} WHERE state = 'failed' AND folder = ? AND name = ?", split_path(path)).rowcount
-            for path in paths
-        )
+        where, asked = ("", [()]) if paths is None else (" AND folder = ? AND name = ?", [split_path(p) for p in paths])
+        ids = [
+            row[0]
+            for values in asked
+            for row in self._db.execute(f"{again} WHERE state = 'failed'{where} RETURNING id", values).fetchall()
+        ]
+        return [row for document_id in ids if (row := self.row(document_id)) is not None]
 
 
 def joined(folder: bytes, name: bytes) -> bytes:

@@ -167,12 +167,12 @@ class Ingest:
         """Failed documents are read again; returns how many."""
         tables = self._tables
         with tables.store.transaction():
-            count = tables.documents.retry(paths)
-            for item in tables.documents.pending(count):
-                seen = Observation(item.path, Presence.PRESENT, fresh=True)
-                tables.receipts.open(item.root_id, seen, item.document_id, "retry", self._clock())
+            rows = tables.documents.retry(paths)
+            for row in rows:
+                seen = Observation(row.path, Presence.PRESENT, fresh=True)
+                tables.receipts.open(row.root_id, seen, row.id, "retry", self._clock())
         self._dispatch.step()
-        return count
+        return len(rows)
 
     def reread(self, document_ids: Sequence[int]) -> int:
         """These documents are read again, whatever their times say; returns how many there are."""
