@@ -24,16 +24,30 @@ _LIVE = f"SELECT chunk_id FROM content_chunks WHERE content_id IN ({_HELD})"
 # FTS5 keeps the length of every row it indexed, by row id, in a table of its own.
 _UNSAID = f"SELECT DISTINCT chunk_id FROM ({_LIVE}) WHERE chunk_id NOT IN (SELECT id FROM words_docsize)"
 _GHOSTS = f"SELECT id FROM words_docsize WHERE id NOT IN ({_LIVE})"
+_UNEMBEDDED = (
+    "SELECT DISTINCT c.id FROM chunks c JOIN generations g ON g.state = 'live' WHERE c.refs > 0"
+    " AND NOT EXISTS (SELECT 1 FROM vectors v WHERE v.generation = g.id AND v.chunk_id = c.id)"
+    " AND NOT EXISTS (SELECT 1 FROM to_embed t WHERE t.generation = g.id AND t.chunk_id = c.id)"
+)
+# What is live and lacks a vector is, once that is right, what waits to be embedded.
+_RECOUNT_MISSING = (
+    "UPDATE contents SET missing = (SELECT count(*) FROM content_chunks c JOIN to_embed t ON t.chunk_id = c.chunk_id"
+    " WHERE c.content_id = contents.id AND t.generation = (SELECT id FROM generations WHERE serving)) WHERE refs > 0"
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Books:
-    """What is counted wrong: (id, right count) of contents and chunks, and chunks whose words are missing or ghosts."""
+    """What is counted wrong: (id, right count) of contents and chunks; chunks whose words are missing or ghosts.
+
+    `unembedded` are live chunks that have no vector in some live generation, and do not wait for one.
+    """
 
     contents: tuple[tuple[int, int], ...]
     chunks: tuple[tuple[int, int], ...]
     unsaid: tuple[int, ...]
     ghosts: tuple[int, ...]
+    unembedded: tuple[int, ...]
 
     @property
     def faults(self) -> tuple[str, ...]:
@@ -43,15 +57,16 @@ class Books:
             (len(self.chunks), "chunks are held by another number of contents than noted"),
             (len(self.unsaid), "chunks are not found by their words"),
             (len(self.ghosts), "chunks that no document holds are found by words"),
+            (len(self.unembedded), "chunks have no vector and do not wait for one"),
         )
         return tuple(f"{count:,} {what}" for count, what in said if count)
 
 
 def audit(connection: Connection) -> Books:
     """Compares every count with the documents; reads all of the catalog but its texts and vectors."""
-    rows = [tuple(connection.execute(sql)) for sql in (_CONTENTS, _CHUNKS, _UNSAID, _GHOSTS)]
-    contents, chunks, unsaid, ghosts = rows
-    return Books(contents, chunks, tuple(row[0] for row in unsaid), tuple(row[0] for row in ghosts))
+    contents, chunks = (tuple(connection.execute(sql)) for sql in (_CONTENTS, _CHUNKS))
+    ids = (tuple(row[0] for row in connection.execute(sql)) for sql in (_UNSAID, _GHOSTS, _UNEMBEDDED))
+    return Books(contents, chunks, *ids)
 
 
 def put_right(store: Store, books: Books, clock: Callable[[], float] = time.time) -> None:
@@ -70,7 +85,8 @@ def put_right(store: Store, books: Books, clock: Callable[[], float] = time.time
             "INSERT INTO facts VALUES ('live_chunks', ?) ON CONFLICT DO UPDATE SET value = excluded.value", (live,)
         )
         for (generation,) in db.execute("SELECT id FROM generations WHERE state = 'live'").fetchall():
-            _put_generation_right(db, generation, [key for key, _ in books.chunks])
+            _put_generation_right(db, generation, [*(key for key, _ in books.chunks), *books.unembedded])
+        db.execute(_RECOUNT_MISSING)
 
 
 def _put_words_right(db: Connection, books: Books) -> None:

@@ -9,7 +9,6 @@ from ragd.catalog.store import Store
 from ragd.domain.changes import Known, Observation
 from ragd.domain.documents import Stat, kind_of
 
-_INODE_MASK = (1 << 63) - 1
 _UNSEEN = Stat(-1, -1, -1, -1)
 
 
@@ -226,5 +225,4 @@ def joined(folder: bytes, name: bytes) -> bytes:
 
 
 def _numbers(stat: Stat) -> tuple[int, int, int, int]:
-    # An inode is an unsigned 64-bit number, SQLite's integers are signed.
-    return stat.size_bytes, stat.mtime_ns, stat.ctime_ns, stat.inode & _INODE_MASK if stat.inode > 0 else stat.inode
+    return stat.size_bytes, stat.mtime_ns, stat.ctime_ns, stat.inode

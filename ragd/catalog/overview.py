@@ -146,12 +146,13 @@ class Overview:
         }
 
     def receipts(self, *, path: str | None = None, limit: int = 50, pending: bool | None = None) -> dict[str, Any]:
-        """The newest receipts first, of one path below its root, or only those under way (`pending`) or done."""
+        """The newest receipts first, at or below one path of a root, or only those under way (`pending`) or done."""
         where: list[str] = ["TRUE"]
         values: list[object] = []
         if path is not None:
-            where.append("(p.path = ? OR p.path LIKE ? ESCAPE '\\')")
-            values += [_raw(path), b"%/" + _raw(path).replace(b"%", b"\\%").replace(b"_", b"\\_")]
+            raw = _raw(path).strip(b"/")
+            where.append("(p.path = ? OR p.path >= ? AND p.path < ?)")
+            values += [raw, raw + b"/", raw + b"0"]
         if pending is not None:
             where.append(f"p.outcome {'=' if pending else '<>'} 'pending'")
         rows = self._connections.mine.execute(
@@ -200,7 +201,7 @@ class Overview:
 def _position(cursor: str | None) -> int:
     if cursor is None:
         return 0
-    if not cursor.isascii() or not cursor.isdigit():
+    if not cursor.isascii() or not cursor.isdigit() or len(cursor) > 18:
         raise BadRequest(f"{cursor!r} is not a cursor", hint="give the `next` of the page before")
     return int(cursor)
 

@@ -40,10 +40,10 @@ class Scope:
                 values += [prefix, prefix + b"/", prefix + b"0"] if prefix else [b"", b"", b"\xff"]
         if filters.modified_after is not None:
             parts.append("d.mtime_ns >= ?")
-            values.append(int(filters.modified_after * 1e9))
+            values.append(filters.modified_after * 1e9)
         if filters.modified_before is not None:
             parts.append("d.mtime_ns < ?")
-            values.append(int(filters.modified_before * 1e9))
+            values.append(filters.modified_before * 1e9)
         if filters.globs:
             spec = GitIgnoreSpec.from_lines(filters.globs)
             connection.create_function("glob_match", 2, _matcher(spec), deterministic=True)

@@ -124,4 +124,8 @@ def _phrase(indexed: str) -> str:
     # The lone last character of a run is only there for one-character queries.
     if len(words) > 1 and _CJK.fullmatch(words[-1]) and len(words[-1]) == 1 and words[-2].endswith(words[-1]):
         words = words[:-1]
-    return f'"{" ".join(words)}"' if words else ""
+    if not words:
+        return ""
+    # A run of one character begins the pair that it is a part of, unless it ends its run.
+    is_lone = len(words[-1]) == 1 and _CJK.fullmatch(words[-1])
+    return f'"{" ".join(words)}"{" *" if is_lone else ""}'

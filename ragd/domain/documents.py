@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 from dataclasses import dataclass, field
 from enum import StrEnum
+
+_MOST = (1 << 63) - 1
+"""The largest number that catalogs and messages hold; as nanoseconds it is in the year 2262."""
 
 _SUFFIX = re.compile(rb"[^/]\.([A-Za-z0-9_+~-]{1,16})\Z")
 
@@ -31,6 +35,12 @@ class Stat:
     mtime_ns: int
     ctime_ns: int
     inode: int
+
+    @classmethod
+    def of(cls, found: os.stat_result) -> Stat:
+        """What a file system told, as catalogs and messages hold it: of a time beyond that, the nearest within."""
+        mtime_ns, ctime_ns = (max(-_MOST, min(each, _MOST)) for each in (found.st_mtime_ns, found.st_ctime_ns))
+        return cls(found.st_size, mtime_ns, ctime_ns, found.st_ino & _MOST)
 
     @property
     def mark(self) -> int:

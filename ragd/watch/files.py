@@ -13,14 +13,7 @@ from ragd.domain.changes import Observation, Presence
 from ragd.domain.documents import Stat, display_path
 from ragd.domain.errors import PathInvalid
 
-# SQLite's integers are signed; inode numbers are not.
-INODE_MASK = (1 << 63) - 1
 _BLOCK_BYTES = 1 << 20
-
-
-def stat_of(found: os.stat_result) -> Stat:
-    """The four numbers that tell a changed file from an unchanged one."""
-    return Stat(found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino & INODE_MASK)
 
 
 def look_at(root: bytes, path: bytes, max_file_bytes: int, found: os.stat_result | None = None) -> Observation:
@@ -35,7 +28,7 @@ def look_at(root: bytes, path: bytes, max_file_bytes: int, found: os.stat_result
         return Observation(path, Presence.GONE)
     except OSError:
         return Observation(path, Presence.UNKNOWN)
-    stat = stat_of(found)
+    stat = Stat.of(found)
     if modes.S_ISLNK(found.st_mode):
         return _link(root, path, stat, max_file_bytes)
     if modes.S_ISREG(found.st_mode):
@@ -50,7 +43,7 @@ def look_at(root: bytes, path: bytes, max_file_bytes: int, found: os.stat_result
 def stat_at(root: bytes, path: bytes) -> Stat | None:
     """The stat of whatever is at `path` (of the file itself where it is a link), None when nothing can be seen."""
     try:
-        return stat_of(os.stat(os.path.join(root, path)))
+        return Stat.of(os.stat(os.path.join(root, path)))
     except OSError:
         return None
 
@@ -91,7 +84,7 @@ def hash_file(root: bytes, path: bytes) -> tuple[Stat, bytes | None]:
     """
     descriptor = open_beneath(root, path)
     try:
-        before = stat_of(os.fstat(descriptor))
+        before = Stat.of(os.fstat(descriptor))
         digest = hashlib.blake2b(digest_size=16)
         # One block, no larger than the file: a MiB for each small file would leave holes in a heap that lives long.
         block = memoryview(bytearray(min(before.size_bytes + 1, _BLOCK_BYTES)))
@@ -100,7 +93,7 @@ def hash_file(root: bytes, path: bytes) -> tuple[Stat, bytes | None]:
         while count <= before.size_bytes and (got := os.readv(descriptor, [block])):
             count += got
             digest.update(block[:got])
-        after = stat_of(os.fstat(descriptor))
+        after = Stat.of(os.fstat(descriptor))
     finally:
         os.close(descriptor)
     return after, digest.digest() if before == after else None
@@ -109,7 +102,7 @@ def hash_file(root: bytes, path: bytes) -> tuple[Stat, bytes | None]:
 def unlistable(root: bytes, folder: bytes, error: OSError) -> Observation:
     """The problem that stands for a whole folder whose entries cannot be seen."""
     try:
-        stat = stat_of(os.lstat(os.path.join(root, folder)))
+        stat = Stat.of(os.lstat(os.path.join(root, folder)))
     except OSError:
         stat = None
     reason = f"the folder cannot be listed: {error.strerror}; what is known of its files is kept"
@@ -141,7 +134,7 @@ def _link(root: bytes, path: bytes, own: Stat, max_file_bytes: int) -> Observati
         return _problem(path, own, f"is a link that cannot be followed: {error.strerror}", hint)
     if not modes.S_ISREG(found.st_mode):
         return _problem(path, own, f"is a link to a {_kind(found.st_mode)}", "remove it, or exclude it")
-    return _regular(path, stat_of(found), max_file_bytes)
+    return _regular(path, Stat.of(found), max_file_bytes)
 
 
 def _regular(path: bytes, stat: Stat, max_file_bytes: int) -> Observation:

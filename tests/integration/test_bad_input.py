@@ -67,6 +67,8 @@ def fill(folder: Path) -> None:
         listener.bind(str(folder / "socket.md"))
     finally:
         listener.close()
+    (folder / "far.md").write_text("# Far\n\nThe godwit flies without a rest.")
+    os.utime(folder / "far.md", (13_569_465_600, 13_569_465_600))  # in the year 2400
     (folder / "latin1.txt").write_bytes("Der Gärtner gießt die Blumen über den Zaun.\n".encode("latin-1") * 5)
     (folder / "mixed.txt").write_bytes(b"An albatross \xff\xfe\x80 glides over the waves.\n")
     os.makedirs(os.path.join(os.fsencode(folder), b"na\xefve"))
@@ -80,7 +82,7 @@ def place(places: Callable[[], Place]) -> Iterator[Place]:
     made.environment |= {"RAGD_READ__MAX_FILE_MB": "1", "RAGD_WATCH__UNCLOSED_S": "1", "RAGD_WATCH__MAX_WAIT_S": "3"}
     fill(made.folder / "kb")
     made.start("kb")
-    made.until_indexed(4 + len(BAD_BYTES) + len(BAD_ENTRIES))
+    made.until_indexed(5 + len(BAD_BYTES) + len(BAD_ENTRIES))
     yield made
     made.close()
 
@@ -110,6 +112,7 @@ def test_everything_good_beside_it_is_found(place: Place) -> None:
         "heron": "good.md",
         "Gärtner gießt": "latin1.txt",
         "albatross": "mixed.txt",
+        "godwit": "far.md",
         "barista espresso": "na\\xefve/caf\\xe9.md",
     }.items():
         assert place.paths(query, mode="words") == [path]

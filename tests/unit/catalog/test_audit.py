@@ -71,6 +71,22 @@ def test_what_is_counted_wrong_is_named_and_put_right(house: House, damage: str,
         assert len(house.app.reader.word_hits(word, 5, Filters())) == hits
 
 
+@pytest.mark.parametrize("with_missing", [False, True])
+def test_a_vector_that_was_lost_is_made_again(house: House, with_missing: bool) -> None:
+    store = house.app.tables.store
+    change(house, "DELETE FROM vectors WHERE chunk_id = (SELECT id FROM chunks WHERE text LIKE 'otters%')")
+    if with_missing:
+        change(house, "UPDATE contents SET missing = 1 WHERE chunks = 2")
+    (said,) = audit(store.connection).faults
+    assert said.startswith("1 chunks have no vector")
+    assert house.app.prover.prove(Depth.FULL, should_repair=True)[1]
+    assert house.app.reader.overview.unfinished() == (0, 1)
+    house.work()
+    assert house.found("otters swim in rivers") == ["otters swim in rivers"]
+    assert house.app.reader.overview.unfinished() == (0, 0)
+    assert house.app.prover.prove(Depth.FULL, should_repair=False)[0].is_clean
+
+
 def test_a_live_chunk_that_was_noted_as_resting_is_embedded_when_it_lacks_its_vector(house: House) -> None:
     change(house, "UPDATE chunks SET refs = 0 WHERE text LIKE 'otters%'")
     change(house, "DELETE FROM vectors WHERE chunk_id = (SELECT id FROM chunks WHERE text LIKE 'otters%')")

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from ragd.catalog.documents import Documents
 from ragd.catalog.migrate import FORMAT
 from ragd.catalog.purge import purge
 from ragd.catalog.reader import CatalogReader
 from ragd.catalog.store import CATALOG, Store, open_readonly
 from ragd.catalog.vectors import Vectors
+from ragd.domain.changes import Observation, Presence
 from ragd.domain.documents import Extraction, Piece, Stat
 from ragd.domain.errors import DiskFull, StateCorrupt, StateNewer, StateUnwritable
 from ragd.domain.index import EmbeddingSpace
 from ragd.flow.tables import Tables
+from tests.unit.catalog.conftest import Kept
 
 SPACE = EmbeddingSpace("a" * 16, 4, "tiny", 16)
 
@@ -166,3 +170,17 @@ def _content(tables: Tables, generation: int, content_hash: bytes, *texts: str) 
 def _embed_all(vectors: Vectors, generation: int) -> None:
     waiting = vectors.to_embed(generation, 100, fresh=True) + vectors.to_embed(generation, 100, fresh=False)
     vectors.put(generation, waiting, np.full((len(waiting), 4), 0.5, np.float16))
+
+
+@pytest.mark.parametrize("year", [1600, 2400])
+def test_a_file_of_another_century_is_kept_and_seen_as_unchanged(kept: Kept, tmp_path: Path, year: int) -> None:
+    (tmp_path / "a.txt").write_text("far")
+    try:
+        os.utime(tmp_path / "a.txt", ns=(int((year - 1970) * 31556952e9),) * 2)
+    except OSError:
+        pytest.skip("the file system knows no such time")
+    seen = Stat.of((tmp_path / "a.txt").stat())
+    documents = Documents(kept.store)
+    (root,) = documents.set_roots([("notes", bytes(tmp_path))])
+    documents.put(root.id, Observation(b"a.txt", Presence.PRESENT, stat=seen), "pending")
+    assert documents.known(root.id, [b"a.txt"])[b"a.txt"].stat == Stat.of((tmp_path / "a.txt").stat())

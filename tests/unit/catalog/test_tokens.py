@@ -73,6 +73,13 @@ def test_a_quoted_chinese_phrase_is_found(words: Words) -> None:
     assert words.finds('"北京大学"') == [1]
 
 
+@pytest.mark.parametrize("query", ['"北"', '"大"', '"学"', '"abc 北"', '"abc北"', '"北" abc'])
+def test_one_quoted_character_is_found_wherever_it_stands_in_its_run(words: Words, query: str) -> None:
+    words.add("abc 北京大学")
+    words.add("上海")
+    assert words.finds(query) == [1]
+
+
 def test_common_words_count_only_when_there_is_nothing_else() -> None:
     assert match_expression("how is the index") == '"index"'
     assert match_expression("to be or") == '"to" OR "be" OR "or"'

@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 
+from ragd.catalog.reader import CatalogReader
+from ragd.catalog.store import Store
+from ragd.domain.changes import Observation, Presence
+from ragd.domain.documents import Extraction, Piece, Stat
 from ragd.domain.errors import BadRequest
+from ragd.domain.index import EmbeddingSpace
 from ragd.domain.search import Filters
+from ragd.flow.tables import Tables
 from ragd.search.filters import parse_filters, parse_time
 
 NOW = 1_800_000_000.0
@@ -87,3 +94,28 @@ def test_what_cannot_be_meant_is_refused_with_a_remedy(wrong: dict[str, object])
         parse_filters(now=NOW, **wrong)  # type: ignore[arg-type]
     assert caught.value.hint
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("far", ["2300-01-01", "3000-01-01", "99999999999", "-99999999999", "999999w"])
+def test_a_moment_of_another_century_is_a_filter_like_any_other(tmp_path: Path, far: str) -> None:
+    store = Store(tmp_path)
+    tables = Tables.of(store)
+    (root,) = tables.documents.set_roots([("notes", b"/notes")])
+    generation = tables.vectors.serve(EmbeddingSpace("a" * 16, 4, "tiny", 16))
+    stat = Stat(4, int(NOW * 1e9), int(NOW * 1e9), 1)
+    row = tables.documents.put(root.id, Observation(b"a.txt", Presence.PRESENT, stat=stat), "pending")
+    piece = Piece("text", "", 0, 4)
+    content = tables.contents.add(Extraction(b"h" * 16, "txt", "", stat, 4, (piece,)), "reader", generation)
+    tables.contents.acquire(content.id)
+    tables.documents.set_content(row.id, content.id, stat, b"h" * 16)
+    reader = CatalogReader(tmp_path)
+    is_later = parse_time("modified_before", far, NOW) > NOW
+    for filters, is_found in (
+        (parse_filters(modified_before=far, now=NOW), is_later),
+        (parse_filters(modified_after=far, now=NOW), not is_later),
+    ):
+        found = reader.allowed_chunks(filters)
+        assert found is not None
+        assert bool(found.size) is is_found
+    reader.close()
+    store.close()
