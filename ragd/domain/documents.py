@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+# What catalogs and messages hold: inodes may use all 64 bits, and times may lie beyond the year 2262.
+_MOST = (1 << 63) - 1
 _SUFFIX = re.compile(rb"[^/]\.([A-Za-z0-9_+~-]{1,16})\Z")
 
 
@@ -87,6 +90,12 @@ class Extraction:
     stat: Stat
     size_chars: int
     pieces: tuple[Piece, ...] = field(repr=False)
+
+
+def stat_of(found: os.stat_result) -> Stat:
+    """The four numbers that tell a changed file from an unchanged one, each within 63 bits and a sign."""
+    mtime_ns, ctime_ns = (max(-_MOST, min(time_ns, _MOST)) for time_ns in (found.st_mtime_ns, found.st_ctime_ns))
+    return Stat(found.st_size, mtime_ns, ctime_ns, found.st_ino & _MOST)
 
 
 def suffix_of(path: bytes) -> str:

@@ -8,13 +8,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from ragd.disk.beneath import open_beneath
-from ragd.domain.documents import ReadText, Stat
+from ragd.domain.documents import ReadText, Stat, stat_of
 from ragd.domain.errors import ReadFailed
 from ragd.domain.ports import Reader
 from ragd.domain.work import ReadLimits
 
 _READS = 3
-_INODE_MASK = (1 << 63) - 1  # some file systems use all 64 bits, catalogs and messages hold 63
 _BLOCK_BYTES = 1 << 20
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _EXCLUDE = "exclude it, or raise read."
@@ -75,7 +74,7 @@ def _stat(descriptor: int, limits: ReadLimits) -> Stat:
             f"larger than the limit: {seen.st_size:,} bytes, at most {limits.max_file_bytes:,} are read",
             hint=_EXCLUDE + "max_file_mb",
         )
-    return Stat(seen.st_size, seen.st_mtime_ns, seen.st_ctime_ns, seen.st_ino & _INODE_MASK)
+    return stat_of(seen)
 
 
 def _whole(descriptor: int, limits: ReadLimits) -> bytes:

@@ -10,17 +10,10 @@ from dataclasses import replace
 
 from ragd.disk.beneath import open_beneath, target_beneath
 from ragd.domain.changes import Observation, Presence
-from ragd.domain.documents import Stat, display_path
+from ragd.domain.documents import Stat, display_path, stat_of
 from ragd.domain.errors import PathInvalid
 
-# SQLite's integers are signed; inode numbers are not.
-INODE_MASK = (1 << 63) - 1
 _BLOCK_BYTES = 1 << 20
-
-
-def stat_of(found: os.stat_result) -> Stat:
-    """The four numbers that tell a changed file from an unchanged one."""
-    return Stat(found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino & INODE_MASK)
 
 
 def look_at(root: bytes, path: bytes, max_file_bytes: int, found: os.stat_result | None = None) -> Observation:
