@@ -33,7 +33,7 @@ HOSTILE = """
     class Hostile:
         name = "hostile"
         version = "1"
-        suffixes = frozenset({".hang", ".spin", ".hog", ".die", ".exit", ".kill", ".talk", ".net", ".steps", ".warn"})
+        suffixes = frozenset({".hang", ".spin", ".hog", ".die", ".exit", ".kill", ".talk", ".net", ".chat"})
 
         def read(self, data, suffix):
             if suffix == ".hang":
@@ -52,6 +52,9 @@ HOSTILE = """
             if suffix == ".talk":
                 print("words on standard output", flush=True)
                 os.write(1, b"more of them")
+            if suffix == ".chat":
+                print("x" * (3 << 19))
+                print("x" * (3 << 19), file=sys.stderr)
             if suffix == ".net":
                 connected = socket.socket().connect_ex(("127.0.0.1", int(data)))
                 return ReadText(text="refused" if connected else "reached")
@@ -125,6 +128,11 @@ def test_what_a_reader_prints_does_not_reach_the_answers(sandbox: Sandbox, hosti
     result = read(sandbox, hostile, "a.talk", "quiet")
     assert result.extraction is not None
     assert result.extraction.pieces[0].text == "quiet words"
+
+
+def test_what_a_reader_prints_for_one_file_costs_the_next_ones_nothing(sandbox: Sandbox, hostile: Path) -> None:
+    for number in range(3):  # each prints three of the four mebibytes that are kept
+        assert read(sandbox, hostile, f"{number}.chat").reason == ""
 
 
 def test_a_reader_reaches_no_network(sandbox: Sandbox, hostile: Path) -> None:
