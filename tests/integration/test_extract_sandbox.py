@@ -33,7 +33,7 @@ HOSTILE = """
     class Hostile:
         name = "hostile"
         version = "1"
-        suffixes = frozenset({".hang", ".spin", ".hog", ".die", ".exit", ".kill", ".talk", ".net", ".chat"})
+        suffixes = frozenset({".hang", ".spin", ".hog", ".die", ".exit", ".kill", ".talk", ".net", ".chat", ".lie"})
 
         def read(self, data, suffix):
             if suffix == ".hang":
@@ -52,6 +52,12 @@ HOSTILE = """
             if suffix == ".talk":
                 print("words on standard output", flush=True)
                 os.write(1, b"more of them")
+            if suffix == ".lie":
+                for descriptor in range(3, 20):
+                    try:
+                        os.write(descriptor, len(data).to_bytes(4, "big") + data)
+                    except OSError:
+                        pass
             if suffix == ".chat":
                 print("x" * (3 << 19))
                 print("x" * (3 << 19), file=sys.stderr)
@@ -133,6 +139,13 @@ def test_what_a_reader_prints_does_not_reach_the_answers(sandbox: Sandbox, hosti
 def test_what_a_reader_prints_for_one_file_costs_the_next_ones_nothing(sandbox: Sandbox, hostile: Path) -> None:
     for number in range(3):  # each prints three of the four mebibytes that are kept
         assert read(sandbox, hostile, f"{number}.chat").reason == ""
+
+
+@pytest.mark.parametrize("memory", ["", ', "rss": "much"', ', "rss": null'])
+def test_an_answer_without_the_size_of_its_memory_is_nonsense(sandbox: Sandbox, hostile: Path, memory: str) -> None:
+    result = read(sandbox, hostile, "a.lie", '{"reason": "r", "hint": "h"' + memory + "}")
+    assert "answered nonsense" in result.reason
+    assert read(sandbox, hostile, "next.md", "# Next").extraction is not None
 
 
 def test_a_reader_reaches_no_network(sandbox: Sandbox, hostile: Path) -> None:
