@@ -352,6 +352,51 @@ def test_while_the_broker_is_away_nothing_is_lost_and_nothing_piles_up(desk: Des
     assert desk.watcher.untold == 0
 
 
+def test_what_is_heard_while_the_broker_is_away_does_not_pile_up(desk: Desk) -> None:
+    desk.settle()
+    desk.write("x.md", "x")
+    desk.broker_is_away = True
+    desk.watcher.rescan()
+    while not desk.watcher.untold:
+        desk.clock.ahead_s += 1
+        desk.watcher.step(desk.clock())
+    for number in range(60_000):
+        desk.hear(PathHint(1, b"%d.tmp.md" % number, Kind.CLOSED, desk.clock()))
+        desk.hear(PathHint(1, b"log.md", Kind.CLOSED, desk.clock()))
+        if number % 100 == 0:
+            desk.watcher.step(desk.clock())
+    desk.write("y.md", "y")
+    desk.broker_is_away = False
+    desk.clock.ahead_s += 5
+    desk.watcher.step(desk.clock())
+    assert progress(desk).waiting <= 50_000
+    desk.settle(ahead_s=10)
+    assert desk.catalog.paths == {b"x.md", b"y.md"}
+
+
+def test_waiting_for_the_broker_costs_nothing_whatever_is_heard(desk: Desk) -> None:
+    desk.write("x.md", "x")
+    looks = refusals = 0
+
+    def clock() -> float:
+        nonlocal looks
+        looks += 1
+        return desk.clock()
+
+    def emit(root_id: int, observations: Sequence[Observation]) -> None:
+        nonlocal refusals
+        refusals += 1
+        watcher.rescan()  # as an event that comes at the wrong moment
+        if refusals == 2:
+            watcher.stop()
+        raise BrokerUnavailable("Redis is away")
+
+    root = WatchedRoot(1, os.fsencode(desk.root))
+    watcher = Watcher([root], desk.settings, desk.catalog, emit, clock, desk.mounts)
+    watcher.run()
+    assert looks < 100
+
+
 def test_a_clock_set_back_only_causes_a_scan(desk: Desk) -> None:
     desk.write("x.md", "x")
     desk.clock.ahead_s = 3600
