@@ -436,6 +436,32 @@ def test_a_rename_tells_the_new_name_before_the_old_one(desk: Desk) -> None:
     assert all(seen.fresh for seen in desk.catalog.told)
 
 
+def test_thousands_of_new_folders_are_not_gone_through_for_each_of_them(desk: Desk) -> None:
+    class Counted(dict[bytes, object]):
+        looks = 0
+
+        def __iter__(self) -> Iterator[bytes]:
+            for key in super().__iter__():
+                Counted.looks += 1
+                yield key
+
+        def items(self):  # type: ignore[no-untyped-def]
+            return [(key, self[key]) for key in self]
+
+        def values(self):  # type: ignore[no-untyped-def]
+            return [self[key] for key in self]
+
+    desk.settle()
+    desk.watcher._roots[1]._wanted = Counted()  # type: ignore[assignment]
+    for number in range(1000):
+        desk.write(f"{number}/a.md", str(number))
+        desk.hear(ScanHint(1, b"%d" % number, "folder created", desk.clock(), must_settle=True))
+    desk.watcher.step(desk.clock())
+    desk.settle(ahead_s=5)
+    assert len(desk.catalog.paths) == 1000
+    assert Counted.looks < 10_000
+
+
 def test_without_periodic_scans_only_the_first_one_runs(tmp_path: Path) -> None:
     (tmp_path / "kb").mkdir()
     desk = Desk(tmp_path / "kb", settings=WatchSettings(rescan_s=0), mounts=lambda: (Mount(b"/", "ext4"),))
