@@ -10,7 +10,7 @@ from itertools import islice
 
 from ragd.domain.changes import Observation, Presence
 from ragd.domain.documents import Stat
-from ragd.watch.files import is_folder, look_at, stat_at, with_hash
+from ragd.watch.files import is_folder, is_link, link_target, look_at, stat_at, with_hash
 from ragd.watch.guard import RootGuard
 from ragd.watch.ignore import IgnoreRules, is_ignore_file
 from ragd.watch.inbox import Hint, PathHint
@@ -142,6 +142,8 @@ class RootWatch:
         elif seen.presence is Presence.PRESENT:
             if known is not None and known.stat == seen.stat and (known.content_hash is not None or seen.problem):
                 return None
+            if is_link(root.path, path) and not seen.problem:
+                self._links.setdefault(link_target(root.path, path), set()).add(path)
             seen = with_hash(root.path, seen)
         is_fresh = self._urgency.takes(settled.stable_at, is_new=known is None)
         return replace(seen, seen_at=settled.seen_at, stable_at=settled.stable_at, fresh=is_fresh)
@@ -225,7 +227,8 @@ class RootWatch:
         if is_whole:
             self._finish(scan, started_at)
         else:
-            self._links.update(scan.links)
+            for target, links in scan.links.items():
+                self._links.setdefault(target, set()).update(links)
 
     def _deletions(self, scan: Scan, wanted: _Wanted) -> Iterator[list[Observation]]:
         missing = [path for path in scan.missing if path not in scan.unlisted]

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from ragd.domain.changes import Action, Observation, Presence
+from ragd.domain.documents import content_hash
 from ragd.domain.errors import BrokerUnavailable
 from ragd.testing.folder_catalog import FolderCatalog
 from ragd.watch.ignore import IgnoreSettings
@@ -434,6 +435,32 @@ def test_a_rename_tells_the_new_name_before_the_old_one(desk: Desk) -> None:
         (b"old.md", Presence.GONE),
     ]
     assert all(seen.fresh for seen in desk.catalog.told)
+
+
+def test_a_link_made_since_the_last_scan_follows_its_target_too(desk: Desk) -> None:
+    desk.write("first.md", "one")
+    desk.settle()
+    (desk.root / "link.md").symlink_to("first.md")
+    desk.hear(PathHint(1, b"link.md", Kind.CREATED, desk.clock()))
+    desk.settle(ahead_s=3)
+    desk.write("first.md", "both")
+    desk.hear(PathHint(1, b"first.md", Kind.CLOSED, desk.clock()))
+    desk.settle(ahead_s=1)
+    assert {desk.catalog.documents[name].content_hash for name in (b"first.md", b"link.md")} == {content_hash(b"both")}
+
+
+def test_a_scan_of_one_folder_forgets_no_link_elsewhere(desk: Desk) -> None:
+    desk.write("first.md", "one")
+    for name in ("x", "y"):
+        (desk.root / name).mkdir()
+        (desk.root / name / "link.md").symlink_to("../first.md")
+    desk.settle()
+    desk.watcher.rescan(os.fsencode(desk.root / "x"))
+    desk.settle()
+    desk.write("first.md", "all")
+    desk.hear(PathHint(1, b"first.md", Kind.CLOSED, desk.clock()))
+    desk.settle(ahead_s=1)
+    assert {known.content_hash for known in desk.catalog.documents.values()} == {content_hash(b"all")}
 
 
 def test_thousands_of_new_folders_are_not_gone_through_for_each_of_them(desk: Desk) -> None:
