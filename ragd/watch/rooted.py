@@ -71,6 +71,8 @@ class RootWatch:
                 if is_ignore_file(path) or not self._rules.ignores(path):
                     self._settle.note(path, hint.kind, hint.at)
             return
+        if hint.must_settle and self._rules.ignores(hint.folder, is_folder=True):
+            return
         delay = self._settings.timings.settle_s if hint.must_settle else 0.0
         self._want(hint.folder, now + delay, is_told=hint.is_told, accepts=hint.accepts)
 

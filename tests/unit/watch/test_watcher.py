@@ -463,6 +463,23 @@ def test_a_scan_of_one_folder_forgets_no_link_elsewhere(desk: Desk) -> None:
     assert {known.content_hash for known in desk.catalog.documents.values()} == {content_hash(b"all")}
 
 
+def test_what_happens_to_folders_in_ignored_places_costs_no_scan(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    desk.write("node_modules/one/a.js", "a")
+    desk.settle()
+    asked: list[bytes] = []
+
+    def digests(root_id: int, below: bytes = b"") -> dict[bytes, int]:
+        asked.append(below)
+        return {}
+
+    monkeypatch.setattr(desk.catalog, "known_digests", digests)
+    for folder in (b"node_modules", b"node_modules/one", b"other"):
+        desk.hear(ScanHint(1, folder, "folder created", desk.clock(), must_settle=True))
+    desk.watcher.step(desk.clock())
+    desk.settle(ahead_s=1)
+    assert asked == [b"other"]
+
+
 def test_thousands_of_new_folders_are_not_gone_through_for_each_of_them(desk: Desk) -> None:
     class Counted(dict[bytes, object]):
         looks = 0
