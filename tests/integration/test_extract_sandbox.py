@@ -180,6 +180,15 @@ def test_closing_leaves_no_process_and_may_be_done_twice(hostile: Path) -> None:
     assert children() == before
 
 
+def test_a_child_that_cannot_be_started_leaves_nothing_open(hostile: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "executable", str(hostile / "no-python"))
+    before = psutil.Process().num_fds()
+    for _ in range(10):
+        with pytest.raises(FileNotFoundError):
+            Sandbox(ReadLimits(), POLICY)
+    assert psutil.Process().num_fds() == before
+
+
 def test_a_child_killed_from_outside_is_replaced_and_the_file_read(sandbox: Sandbox, hostile: Path) -> None:
     before = children()
     assert read(sandbox, hostile, "one.md", "# One").extraction is not None
