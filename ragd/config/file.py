@@ -61,7 +61,7 @@ def read(path: Path, problems: list[str]) -> dict[str, Setting]:
         raise ConfigInvalid(f"{path}: not UTF-8 at byte {error.start}", hint="save the file as UTF-8") from error
     except RecursionError as error:
         raise ConfigInvalid(f"{path}: nested too deeply", hint="no key of ragd is nested that deeply") from error
-    except tomllib.TOMLDecodeError as error:
+    except ValueError as error:  # tomllib's own, or int's for a number of thousands of digits
         raise ConfigInvalid(
             f"{path}: {error}", hint="the file must be TOML: texts in quotes, tables in [brackets]"
         ) from error

@@ -136,7 +136,7 @@ def _from_variable(key: Key, variable: str, text: str, problems: list[str]) -> d
         return {key.name: Setting(text, origin)}
     try:
         setting = Setting(json.loads(text), origin)
-    except (json.JSONDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:
         example = _JSON_EXAMPLES.get(key.name, '["…"]')
         problems.append(f"{variable}: not JSON ({error}); give {example}")
         return {}

@@ -8,7 +8,7 @@ import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from urllib.parse import quote, urlsplit
+from urllib.parse import SplitResult, quote, urlsplit
 
 _HOST = re.compile(r"[a-z0-9]([a-z0-9._-]{0,252}[a-z0-9])?|\[[0-9a-f:.]{2,45}\]")
 _HOUR = re.compile(r"(?:[01]\d|2[0-3]):[0-5]\d")
@@ -30,7 +30,7 @@ def http_address(value: str) -> str:
     """An http or https address, without a trailing slash, or nothing."""
     if not value:
         return value
-    parts = urlsplit(value)
+    parts = _parts(value)
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise ValueError("an address that begins with http:// or https://")
     return value.rstrip("/")
@@ -38,9 +38,17 @@ def http_address(value: str) -> str:
 
 def redis_address(value: str) -> str:
     """A redis, rediss or unix address, or nothing."""
-    if value and (urlsplit(value).scheme not in ("redis", "rediss", "unix")):
+    if value and _parts(value).scheme not in ("redis", "rediss", "unix"):
         raise ValueError("an address that begins with redis://, rediss:// or unix://")
     return value
+
+
+def _parts(address: str) -> SplitResult:
+    """The parts of an address, all empty where it is none: the library's words name no remedy."""
+    try:
+        return urlsplit(address)
+    except ValueError:
+        return urlsplit("")
 
 
 def tcp_address(value: str) -> str:

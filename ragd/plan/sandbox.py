@@ -60,7 +60,7 @@ class Sandbox:
     def _extract(self, item: ExtractItem, descriptor: int) -> ExtractResult:
         try:
             answer = self._asked({"path": wire.path_text(item.path)}, descriptor)
-            result = self._result(item, answer)
+            result, resident_bytes = self._result(item, answer), wire.resident_of(answer)
         except TimeoutError:
             self._restart()
             return _failed(item, f"took longer than {self._limits.timeout_s:g} s to read", _SPLIT_HINT + "timeout_s")
@@ -71,7 +71,7 @@ class Sandbox:
         except wire.Nonsense as error:
             self._restart()
             return _failed(item, f"the reader answered nonsense ({error})", _NONSENSE_HINT)
-        if answer.get("spent") or self._files >= _FILES_A_CHILD or answer["rss"] > self._limits.memory_mb * _MIB // 2:
+        if answer.get("spent") or self._files >= _FILES_A_CHILD or resident_bytes > self._limits.memory_mb * _MIB // 2:
             self._restart()
         return result
 

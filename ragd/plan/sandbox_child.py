@@ -76,6 +76,8 @@ class Child:
     def answer(self, request: wire.Message, descriptor: int) -> wire.Message:
         """What became of one open file. Out of memory, the answer says so and that the process must go."""
         _limit_seconds(self.limits)
+        os.ftruncate(2, 0)  # what was said of other files leaves this one the whole of the room
+        os.lseek(2, 0, os.SEEK_SET)
         try:
             extraction, is_stable = self._extract(wire.path_bytes(request["path"]), descriptor)
             answer: wire.Message = {"extraction": wire.extraction_message(extraction), "unstable": not is_stable}

@@ -44,6 +44,11 @@ class ChildProcess:
                 process_group=0,  # to be killed as a whole; in its worker's session, which stands back for others
                 env=bounds.environment(os.environ) | _ENVIRONMENT,
             )
+        except OSError:  # no more processes, for one; whoever tries again must not run out of descriptors as well
+            os.close(self._answers)
+            self._requests.close()
+            self._stderr.close()
+            raise
         finally:
             child_in.close()
             os.close(child_out)

@@ -99,6 +99,14 @@ def refusal_of(message: Message) -> tuple[str, str]:
         raise Nonsense("neither an extraction nor a reason") from error
 
 
+def resident_of(message: Message) -> int:
+    """The bytes of memory that the child says it holds. Raises Nonsense."""
+    try:
+        return _number(message["rss"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise Nonsense("no size of its memory") from error
+
+
 def bounds_message(bounds: Bounds) -> list[int]:
     return [bounds.landlock, bounds.is_offline, bounds.is_filtered]
 

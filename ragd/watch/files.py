@@ -56,6 +56,11 @@ def is_folder(root: bytes, path: bytes) -> bool:
         return False
 
 
+def is_link(root: bytes, path: bytes) -> bool:
+    """Whether a link is at `path`."""
+    return os.path.islink(os.path.join(root, path))
+
+
 def with_hash(root: bytes, seen: Observation) -> Observation:
     """The same observation with the hash of the file's bytes, or with what came of trying to read it.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Collection
 
+from ragd.domain.clock import is_due
 from ragd.watch.notify import Hearing, Notifier, exhausted
 from ragd.watch.roots import (
     NETWORK_TYPES,
@@ -69,7 +70,8 @@ class RootGuard:
 
     def before_scan(self, now: float) -> None:
         """Notes what is mounted in the root, and listens anew where watches had run out before."""
-        if not self.hearing.is_watching and not self._is_remote() and now >= self._watched_at + self._rewatch_s:
+        is_deaf = not self.hearing.is_watching and not self._is_remote()
+        if is_deaf and is_due(now, self._watched_at, self._rewatch_s):
             self._listen(now)
         mounted = mounts_below(os.path.realpath(self._root.path), self._mounts())
         # What was mounted in the root and is no longer: its files are out of sight, not gone.

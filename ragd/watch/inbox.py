@@ -42,7 +42,7 @@ Hint = PathHint | ScanHint
 class Inbox:
     """Hints in the order they were first heard; a later hint of the same path replaces the earlier one.
 
-    When more than `limit` paths wait, the paths are given up and their roots are scanned instead.
+    When more than `limit` paths and folders wait, they are given up and their roots are scanned instead.
     """
 
     def __init__(self, limit: int = 50_000) -> None:
@@ -57,12 +57,12 @@ class Inbox:
         with self._lock:
             if isinstance(hint, PathHint):
                 self._paths[hint.root_id, hint.path] = hint
-                if len(self._paths) > self._limit:
-                    self._give_up(hint.at)
             else:
                 before = self._scans.get((hint.root_id, hint.folder))
                 if before is None or not (before.is_told or before.accepts):
                     self._scans[hint.root_id, hint.folder] = hint
+            if len(self._paths) + len(self._scans) > self._limit:
+                self._give_up(hint.at)
         self._arrived.set()
 
     def wake(self) -> None:
@@ -82,6 +82,8 @@ class Inbox:
         return taken
 
     def _give_up(self, at: float) -> None:
-        for root_id in {root_id for root_id, _ in self._paths}:
-            self._scans[root_id, b""] = ScanHint(root_id, b"", "more changes than fit in memory", at)
-        self._paths = {}
+        """Whole scans stay as they are: a person may have agreed to something in one."""
+        whole = {key: hint for key, hint in self._scans.items() if not hint.folder}
+        for root_id in {root_id for root_id, _ in (*self._paths, *self._scans)}:
+            whole.setdefault((root_id, b""), ScanHint(root_id, b"", "more changes than fit in memory", at))
+        self._paths, self._scans = {}, whole

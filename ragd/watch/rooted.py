@@ -10,7 +10,7 @@ from itertools import islice
 
 from ragd.domain.changes import Observation, Presence
 from ragd.domain.documents import Stat
-from ragd.watch.files import is_folder, look_at, stat_at, with_hash
+from ragd.watch.files import is_folder, is_link, link_target, look_at, stat_at, with_hash
 from ragd.watch.guard import RootGuard
 from ragd.watch.ignore import IgnoreRules, is_ignore_file
 from ragd.watch.inbox import Hint, PathHint
@@ -53,6 +53,7 @@ class RootWatch:
         self._rules = IgnoreRules(root.path, root.ignore)
         self._settle = Settle(settings.timings)
         self._wanted: dict[bytes, _Wanted] = {}
+        self._chosen: dict[bytes, _Wanted] = {}
         self._running: Iterator[list[Observation]] | None = None
         self._links: dict[bytes, set[bytes]] = {}
         self._urgency = Urgency()
@@ -69,6 +70,8 @@ class RootWatch:
                 # What a build or git does in ignored folders must cost nothing.
                 if is_ignore_file(path) or not self._rules.ignores(path):
                     self._settle.note(path, hint.kind, hint.at)
+            return
+        if hint.must_settle and self._rules.ignores(hint.folder, is_folder=True):
             return
         delay = self._settings.timings.settle_s if hint.must_settle else 0.0
         self._want(hint.folder, now + delay, is_told=hint.is_told, accepts=hint.accepts)
@@ -89,7 +92,7 @@ class RootWatch:
         """When `step` has something to do again, Unix seconds."""
         if not self._guard.is_ok:
             return self._check_at
-        if self._running is not None:
+        if self._running is not None or self._chosen:
             return 0.0
         times = [self._check_at, self._rescan_at, *(one.due_at for one in self._wanted.values())]
         settle = self._settle.next_due()
@@ -98,7 +101,7 @@ class RootWatch:
     def start_over(self) -> None:
         """Forgets what is pending and scans at the next step: the clock was set back, or the root is another one."""
         self._settle = Settle(self._settings.timings)
-        self._wanted, self._running = {}, None
+        self._wanted, self._chosen, self._running = {}, {}, None
         self._rules.forget()
         self._check_at = self._rescan_at = 0.0
         self.progress = replace(self.progress, is_scanning=False)
@@ -141,6 +144,8 @@ class RootWatch:
         elif seen.presence is Presence.PRESENT:
             if known is not None and known.stat == seen.stat and (known.content_hash is not None or seen.problem):
                 return None
+            if is_link(root.path, path) and not seen.problem:
+                self._links.setdefault(link_target(root.path, path), set()).add(path)
             seen = with_hash(root.path, seen)
         is_fresh = self._urgency.takes(settled.stable_at, is_new=known is None)
         return replace(seen, seen_at=settled.seen_at, stable_at=settled.stable_at, fresh=is_fresh)
@@ -174,19 +179,27 @@ class RootWatch:
         return found
 
     def _next_wanted(self, now: float) -> tuple[bytes, _Wanted] | None:
-        """The scan to start: announced ones first, then the widest, which covers those inside it."""
-        due = [(not (one.is_told or one.accepts), folder) for folder, one in self._wanted.items() if one.due_at <= now]
-        if not due:
-            return None
-        is_doubted, folder = min(due)
-        chosen = self._wanted[folder]
-        prefix = folder + b"/" if folder else b""
-        inside = [one for one in self._wanted if one == folder or one.startswith(prefix)]
-        for one in inside:
-            # A scan in doubt does not stand for one whose deletions were announced.
-            if one == folder or not is_doubted or not self._wanted[one].is_told:
-                del self._wanted[one]
-        return folder, chosen
+        """The scan to start: announced ones first, then the widest; chosen for all that is due at once."""
+        if not self._chosen:
+            wanted = self._wanted
+            due = [(not (one.is_told or one.accepts), folder) for folder, one in wanted.items() if one.due_at <= now]
+            for _, folder in sorted(due):
+                if not self._is_covered(folder):
+                    self._chosen[folder] = wanted[folder]
+            left = [folder for folder in wanted if folder not in self._chosen and not self._is_covered(folder)]
+            self._wanted = {folder: wanted[folder] for folder in left}
+        first = next(iter(self._chosen), None)
+        return None if first is None else (first, self._chosen.pop(first))
+
+    def _is_covered(self, folder: bytes) -> bool:
+        """Whether a chosen scan covers a wanted one; one in doubt does not stand for announced deletions."""
+        is_told, above = self._wanted[folder].is_told, folder
+        while above:
+            above = above.rpartition(b"/")[0]
+            chosen = self._chosen.get(above)
+            if chosen is not None and (chosen.is_told or chosen.accepts or not is_told):
+                return True
+        return False
 
     def _scan(self, top: bytes, wanted: _Wanted) -> Iterator[list[Observation]]:
         """A scan from its start to its deletions; many may be told, so each step is stamped and counted."""
@@ -216,7 +229,8 @@ class RootWatch:
         if is_whole:
             self._finish(scan, started_at)
         else:
-            self._links.update(scan.links)
+            for target, links in scan.links.items():
+                self._links.setdefault(target, set()).update(links)
 
     def _deletions(self, scan: Scan, wanted: _Wanted) -> Iterator[list[Observation]]:
         missing = [path for path in scan.missing if path not in scan.unlisted]

@@ -65,11 +65,11 @@ class Watcher:
                 root.start_over()
             self._retry_at = now
         self._last_now = now
+        if not self._told(now):
+            return self._retry_at  # what is heard meanwhile stays in the inbox, which has a limit
         for hint in self._inbox.take():
             if hint.root_id in self._roots:
                 self._roots[hint.root_id].hear(hint, now)
-        if not self._told(now):
-            return self._retry_at
         for root_id, root in self._roots.items():
             found = root.step(now, _SLICE_S)
             for start in range(0, len(found), BATCH):
@@ -82,9 +82,11 @@ class Watcher:
         """Steps until `stop`; blocks. What was not told yet is found again by the scan of the next start."""
         try:
             while not self._stopping.is_set():
-                wait_s = self.step(self._clock()) - self._clock()
-                if wait_s > 0:
-                    self._inbox.wait(min(wait_s, _LONGEST_WAIT_S))
+                wait_s = min(self.step(self._clock()) - self._clock(), _LONGEST_WAIT_S)
+                if wait_s > 0 and self._outbox:
+                    self._stopping.wait(wait_s)  # for the broker: hints do not bring it back
+                elif wait_s > 0:
+                    self._inbox.wait(wait_s)
         finally:
             self.close()
 

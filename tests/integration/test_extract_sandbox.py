@@ -33,7 +33,7 @@ HOSTILE = """
     class Hostile:
         name = "hostile"
         version = "1"
-        suffixes = frozenset({".hang", ".spin", ".hog", ".die", ".exit", ".kill", ".talk", ".net", ".steps", ".warn"})
+        suffixes = frozenset({".hang", ".spin", ".hog", ".die", ".exit", ".kill", ".talk", ".net", ".chat", ".lie"})
 
         def read(self, data, suffix):
             if suffix == ".hang":
@@ -52,6 +52,15 @@ HOSTILE = """
             if suffix == ".talk":
                 print("words on standard output", flush=True)
                 os.write(1, b"more of them")
+            if suffix == ".lie":
+                for descriptor in range(3, 20):
+                    try:
+                        os.write(descriptor, len(data).to_bytes(4, "big") + data)
+                    except OSError:
+                        pass
+            if suffix == ".chat":
+                print("x" * (3 << 19))
+                print("x" * (3 << 19), file=sys.stderr)
             if suffix == ".net":
                 connected = socket.socket().connect_ex(("127.0.0.1", int(data)))
                 return ReadText(text="refused" if connected else "reached")
@@ -127,6 +136,18 @@ def test_what_a_reader_prints_does_not_reach_the_answers(sandbox: Sandbox, hosti
     assert result.extraction.pieces[0].text == "quiet words"
 
 
+def test_what_a_reader_prints_for_one_file_costs_the_next_ones_nothing(sandbox: Sandbox, hostile: Path) -> None:
+    for number in range(3):  # each prints three of the four mebibytes that are kept
+        assert read(sandbox, hostile, f"{number}.chat").reason == ""
+
+
+@pytest.mark.parametrize("memory", ["", ', "rss": "much"', ', "rss": null'])
+def test_an_answer_without_the_size_of_its_memory_is_nonsense(sandbox: Sandbox, hostile: Path, memory: str) -> None:
+    result = read(sandbox, hostile, "a.lie", '{"reason": "r", "hint": "h"' + memory + "}")
+    assert "answered nonsense" in result.reason
+    assert read(sandbox, hostile, "next.md", "# Next").extraction is not None
+
+
 def test_a_reader_reaches_no_network(sandbox: Sandbox, hostile: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         result = read(sandbox, hostile, "a.net", str(server.getsockname()[1]))
@@ -157,6 +178,15 @@ def test_closing_leaves_no_process_and_may_be_done_twice(hostile: Path) -> None:
     sandbox.close()
     sandbox.close()
     assert children() == before
+
+
+def test_a_child_that_cannot_be_started_leaves_nothing_open(hostile: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "executable", str(hostile / "no-python"))
+    before = psutil.Process().num_fds()
+    for _ in range(10):
+        with pytest.raises(FileNotFoundError):
+            Sandbox(ReadLimits(), POLICY)
+    assert psutil.Process().num_fds() == before
 
 
 def test_a_child_killed_from_outside_is_replaced_and_the_file_read(sandbox: Sandbox, hostile: Path) -> None:

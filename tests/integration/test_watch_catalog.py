@@ -8,11 +8,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import pytest
+
 from ragd.catalog.documents import Documents
 from ragd.catalog.reader import CatalogReader
 from ragd.catalog.store import Store
 from ragd.domain.changes import Observation, Presence
 from ragd.domain.documents import Stat
+from ragd.domain.work import ReadLimits
+from ragd.plan.read import read_bytes
 from ragd.watch.files import look_at, with_hash
 from ragd.watch.ignore import IgnoreRules, IgnoreSettings
 from ragd.watch.scan import KnownFiles, Scan
@@ -75,3 +79,23 @@ def test_a_scan_and_the_catalog_agree_until_one_of_them_changes(tmp_path: Path) 
         time.sleep(0.01)
         (root / "top.md").write_text("pot")
         assert differing() == {b"top.md"}
+
+
+def test_times_that_no_catalog_can_hold_are_kept_as_the_nearest_it_can(tmp_path: Path) -> None:
+    root, far_ns = tmp_path / "kb", 10_413_792_000 * 10**9  # the year 2300, beyond 63 bits of nanoseconds
+    root.mkdir()
+    file = root / "far.md"
+    file.write_text("far")
+    os.utime(file, ns=(far_ns, far_ns))
+    if file.stat().st_mtime_ns != far_ns:
+        pytest.skip("the file system of temporary files keeps no such time")
+    raw = os.fsencode(root)
+    rules = IgnoreRules(raw, IgnoreSettings())
+    with catalog(tmp_path / "state", root) as (store, documents, reader, root_id), open(file, "rb") as opened:
+        (seen,) = (one for step in Scan(root_id, raw, rules, reader, 1000).steps() for one in step)
+        with store.transaction():
+            documents.put(root_id, seen, "ready")
+        assert seen.stat == read_bytes(opened.fileno(), ReadLimits()).stat
+        again = Scan(root_id, raw, rules, reader, 1000)
+        assert [one for step in again.steps() for one in step] == []
+        assert again.missing == []

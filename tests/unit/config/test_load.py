@@ -115,6 +115,20 @@ def test_collections_can_come_from_a_variable_as_json(tmp_path: Path) -> None:
     assert complaint(tmp_path, env={"RAGD_COLLECTIONS": "docs"}).startswith("RAGD_COLLECTIONS: not JSON")
 
 
+def test_a_number_of_thousands_of_digits_is_one_line_like_any_mistake(tmp_path: Path) -> None:
+    digits = "1" * 5000
+    assert complaint(tmp_path, env={"RAGD_COLLECTIONS": digits}).startswith("RAGD_COLLECTIONS: not JSON")
+    assert "ragd.toml: " in complaint(tmp_path, f"[watch]\nrescan_s = {digits}\n")
+
+
+@pytest.mark.parametrize("key", ["redis.url", "embed.url"])
+def test_an_address_that_is_none_is_told_what_one_looks_like(tmp_path: Path, key: str) -> None:
+    section, leaf = key.split(".")
+    told = complaint(tmp_path, f'[{section}]\n{leaf} = "http://[::1"\n')
+    assert f"{key} = " in told
+    assert "give an address that begins with" in told
+
+
 def test_an_empty_variable_is_not_set_where_empty_is_no_value(tmp_path: Path) -> None:
     loaded = given(tmp_path, '[redis]\nurl = "redis://h"\n', {"RAGD_WORKERS__EMBED": "", "RAGD_REDIS__URL": ""})
     assert loaded.config.workers.embed == 1

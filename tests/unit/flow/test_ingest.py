@@ -110,16 +110,6 @@ def test_a_broken_file_keeps_its_reason_and_serves_nothing(world: Any) -> None:
     assert world.live_texts() == {"fine"}
 
 
-def test_a_retry_leaves_the_receipts_of_what_waits_already_alone(world: Any) -> None:
-    world.write(b"slow.txt", "two")
-    world.outbox.extracts.clear()  # its worker takes its time
-    world.write(b"a.txt", "broken")
-    world.extract()
-    assert world.receipts() == [("add", "pending"), ("add", "failed")]
-    assert world.ingest.retry(None) == 1
-    assert world.receipts() == [("add", "pending"), ("add", "failed"), ("retry", "pending")]
-
-
 def test_a_retry_reads_a_failed_file_again(world: Any) -> None:
     world.write(b"a.txt", "broken")
     world.work()

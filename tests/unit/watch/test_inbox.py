@@ -38,6 +38,23 @@ def test_more_paths_than_fit_become_one_scan_of_each_root() -> None:
     assert len(taken) - len(scans) <= 10
 
 
+def test_more_folders_than_fit_become_one_scan_of_their_root() -> None:
+    inbox = Inbox(limit=10)
+    for number in range(25):
+        inbox.put(ScanHint(1, b"%d" % number, "folder created", 0.0, must_settle=True))
+    taken = inbox.take()
+    assert len(taken) <= 10
+    assert any(isinstance(hint, ScanHint) and not hint.folder for hint in taken)
+
+
+def test_what_a_person_agreed_to_outlives_a_flood() -> None:
+    inbox = Inbox(limit=10)
+    inbox.put(ScanHint(1, b"", "confirmed", 0.0, accepts=3))
+    for number in range(25):
+        inbox.put(PathHint(1, b"%d" % number, Kind.CLOSED, 0.0))
+    assert [hint.accepts for hint in inbox.take() if isinstance(hint, ScanHint)] == [3]
+
+
 def test_waiting_ends_at_once_when_something_arrived_before() -> None:
     inbox = Inbox()
     inbox.put(PathHint(1, b"a", Kind.CLOSED, 0.0))

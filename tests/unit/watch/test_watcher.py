@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from ragd.domain.changes import Action, Observation, Presence
+from ragd.domain.documents import content_hash
 from ragd.domain.errors import BrokerUnavailable
 from ragd.testing.folder_catalog import FolderCatalog
 from ragd.watch.ignore import IgnoreSettings
@@ -352,6 +353,51 @@ def test_while_the_broker_is_away_nothing_is_lost_and_nothing_piles_up(desk: Des
     assert desk.watcher.untold == 0
 
 
+def test_what_is_heard_while_the_broker_is_away_does_not_pile_up(desk: Desk) -> None:
+    desk.settle()
+    desk.write("x.md", "x")
+    desk.broker_is_away = True
+    desk.watcher.rescan()
+    while not desk.watcher.untold:
+        desk.clock.ahead_s += 1
+        desk.watcher.step(desk.clock())
+    for number in range(60_000):
+        desk.hear(PathHint(1, b"%d.tmp.md" % number, Kind.CLOSED, desk.clock()))
+        desk.hear(PathHint(1, b"log.md", Kind.CLOSED, desk.clock()))
+        if number % 100 == 0:
+            desk.watcher.step(desk.clock())
+    desk.write("y.md", "y")
+    desk.broker_is_away = False
+    desk.clock.ahead_s += 5
+    desk.watcher.step(desk.clock())
+    assert progress(desk).waiting <= 50_000
+    desk.settle(ahead_s=10)
+    assert desk.catalog.paths == {b"x.md", b"y.md"}
+
+
+def test_waiting_for_the_broker_costs_nothing_whatever_is_heard(desk: Desk) -> None:
+    desk.write("x.md", "x")
+    looks = refusals = 0
+
+    def clock() -> float:
+        nonlocal looks
+        looks += 1
+        return desk.clock()
+
+    def emit(root_id: int, observations: Sequence[Observation]) -> None:
+        nonlocal refusals
+        refusals += 1
+        watcher.rescan()  # as an event that comes at the wrong moment
+        if refusals == 2:
+            watcher.stop()
+        raise BrokerUnavailable("Redis is away")
+
+    root = WatchedRoot(1, os.fsencode(desk.root))
+    watcher = Watcher([root], desk.settings, desk.catalog, emit, clock, desk.mounts)
+    watcher.run()
+    assert looks < 100
+
+
 def test_a_clock_set_back_only_causes_a_scan(desk: Desk) -> None:
     desk.write("x.md", "x")
     desk.clock.ahead_s = 3600
@@ -389,6 +435,75 @@ def test_a_rename_tells_the_new_name_before_the_old_one(desk: Desk) -> None:
         (b"old.md", Presence.GONE),
     ]
     assert all(seen.fresh for seen in desk.catalog.told)
+
+
+def test_a_link_made_since_the_last_scan_follows_its_target_too(desk: Desk) -> None:
+    desk.write("first.md", "one")
+    desk.settle()
+    (desk.root / "link.md").symlink_to("first.md")
+    desk.hear(PathHint(1, b"link.md", Kind.CREATED, desk.clock()))
+    desk.settle(ahead_s=3)
+    desk.write("first.md", "both")
+    desk.hear(PathHint(1, b"first.md", Kind.CLOSED, desk.clock()))
+    desk.settle(ahead_s=1)
+    assert {desk.catalog.documents[name].content_hash for name in (b"first.md", b"link.md")} == {content_hash(b"both")}
+
+
+def test_a_scan_of_one_folder_forgets_no_link_elsewhere(desk: Desk) -> None:
+    desk.write("first.md", "one")
+    for name in ("x", "y"):
+        (desk.root / name).mkdir()
+        (desk.root / name / "link.md").symlink_to("../first.md")
+    desk.settle()
+    desk.watcher.rescan(os.fsencode(desk.root / "x"))
+    desk.settle()
+    desk.write("first.md", "all")
+    desk.hear(PathHint(1, b"first.md", Kind.CLOSED, desk.clock()))
+    desk.settle(ahead_s=1)
+    assert {known.content_hash for known in desk.catalog.documents.values()} == {content_hash(b"all")}
+
+
+def test_what_happens_to_folders_in_ignored_places_costs_no_scan(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    desk.write("node_modules/one/a.js", "a")
+    desk.settle()
+    asked: list[bytes] = []
+
+    def digests(root_id: int, below: bytes = b"") -> dict[bytes, int]:
+        asked.append(below)
+        return {}
+
+    monkeypatch.setattr(desk.catalog, "known_digests", digests)
+    for folder in (b"node_modules", b"node_modules/one", b"other"):
+        desk.hear(ScanHint(1, folder, "folder created", desk.clock(), must_settle=True))
+    desk.watcher.step(desk.clock())
+    desk.settle(ahead_s=1)
+    assert asked == [b"other"]
+
+
+def test_thousands_of_new_folders_are_not_gone_through_for_each_of_them(desk: Desk) -> None:
+    class Counted(dict[bytes, object]):
+        looks = 0
+
+        def __iter__(self) -> Iterator[bytes]:
+            for key in super().__iter__():
+                Counted.looks += 1
+                yield key
+
+        def items(self):  # type: ignore[no-untyped-def]
+            return [(key, self[key]) for key in self]
+
+        def values(self):  # type: ignore[no-untyped-def]
+            return [self[key] for key in self]
+
+    desk.settle()
+    desk.watcher._roots[1]._wanted = Counted()  # type: ignore[assignment]
+    for number in range(1000):
+        desk.write(f"{number}/a.md", str(number))
+        desk.hear(ScanHint(1, b"%d" % number, "folder created", desk.clock(), must_settle=True))
+    desk.watcher.step(desk.clock())
+    desk.settle(ahead_s=5)
+    assert len(desk.catalog.paths) == 1000
+    assert Counted.looks < 10_000
 
 
 def test_without_periodic_scans_only_the_first_one_runs(tmp_path: Path) -> None:
