@@ -21,16 +21,18 @@ _LOG = get_log("ragd.daemon")
 _LOST_EVERY_S = 5.0
 _FOUND_EVERY_S = 30.0
 _LEFT_S = 600.0
+_AGAIN_S = 60.0
 
 
 @dataclass(slots=True)
 class _Due:
-    """When each kind of upkeep was done last, Unix seconds."""
+    """When each kind of upkeep was done last, and building an index failed last, Unix seconds."""
 
     lost: float = 0.0
     snapshot: float = 0.0
     found: float = 0.0
     proven: float = 0.0
+    index: float = 0.0
 
 
 class Upkeep:
@@ -78,7 +80,7 @@ class Upkeep:
             if lost:
                 _LOG.warning("jobs_sent_again", batches=lost)
                 self._app.dispatch.step()
-        self._maintain_indexes()
+        self._maintain_indexes(now)
         self._app.promotions.step()
         if is_due(now, self._due.found, _FOUND_EVERY_S):
             self._due.found = now
@@ -133,16 +135,19 @@ class Upkeep:
                 self.problems["snapshot"] = f"no snapshot of the index: {error}"
                 _LOG.error("snapshot_failed", reason=error)
                 return
-            self._written[live.id] = (manifest.sequence, state[1])
+            self._written[live.id] = (manifest.sequence, *state[1:])
             _LOG.info("snapshot_written", generation=live.id, sequence=manifest.sequence, chunks=manifest.chunks)
         self.problems.pop("snapshot", None)
 
-    def _maintain_indexes(self) -> None:
+    def _maintain_indexes(self, now: float) -> None:
+        if not is_due(now, self._due.index, _AGAIN_S):
+            return
         try:
             for live in self._app.generations.all:
                 live.index.maintain()
             self.problems.pop("index", None)
         except (RagdError, MemoryError, RuntimeError) as error:
+            self._due.index = now  # a build takes much memory and time: not at every tick again
             self.problems["index"] = f"the index could not change its kind: {error}"
             _LOG.error("index_upkeep_failed", reason=error)
 
@@ -162,6 +167,6 @@ class Upkeep:
         self._written.pop(generation, None)
 
 
-def _state_of(live: Live) -> tuple[int, str]:
-    """What tells one snapshot from the next: the rows' change sequence, and the fit of the lists."""
-    return live.index.sequence, live.index.fit_digest
+def _state_of(live: Live) -> tuple[int, str, int]:
+    """What tells one snapshot from the next: the rows' change sequence, the fit of the lists, and how often built."""
+    return live.index.sequence, live.index.fit_digest, live.index.builds

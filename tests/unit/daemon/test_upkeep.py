@@ -120,3 +120,31 @@ def test_a_clock_that_was_set_back_makes_a_proof_due_at_once(house: House) -> No
     after = house.app.prover.last
     assert after is not None
     assert after.at < before.at
+
+
+def test_an_index_of_another_kind_is_written_though_no_row_changed(house: House) -> None:
+    upkeep = kept(house)
+    upkeep.finish()
+    assert snapshots(house) == {1: 1}
+    house.app.index._start_build("exact", None, "test")  # as `maintain` does when the policy asks for another kind
+    house.app.index.wait_settled(10)
+    for _ in range(3):
+        upkeep.finish()
+    assert snapshots(house) == {1: 2}
+
+
+def test_an_index_that_cannot_be_built_is_tried_again_after_a_minute(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    upkeep, tries = kept(house), []
+
+    def fails() -> None:
+        tries.append(round(house.now))
+        raise MemoryError("no room for the lists")
+
+    monkeypatch.setattr(house.app.index, "maintain", fails)
+    for _ in range(12):
+        upkeep.step()
+        house.now += 10
+    assert tries == [1000, 1060]
+    assert upkeep.problems["index"] == "the index could not change its kind: no room for the lists"
