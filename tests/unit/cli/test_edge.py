@@ -124,6 +124,27 @@ def test_a_reader_that_closes_the_pipe_is_no_error() -> None:
     assert done.returncode in (0, 1)
 
 
+def test_a_full_disk_behind_the_output_is_told_in_one_line() -> None:
+    for arguments in (["version"], ["--help"]):
+        with Path("/dev/full").open("w") as full:
+            done = subprocess.run(
+                [sys.executable, "-m", "ragd", *arguments], stdout=full, stderr=subprocess.PIPE, text=True, check=False
+            )
+        assert done.returncode == 9
+        assert done.stderr.startswith("error: the disk is full")
+        assert len(done.stderr.splitlines()) == 2
+
+
+@pytest.mark.parametrize("closed", [">&-", "2>&-", "<&-", "<&- >&- 2>&-"])
+def test_closed_streams_change_no_exit_code(tmp_path: Path, closed: str) -> None:
+    for command, exit_code in ((["version"], 0), (["--state", str(tmp_path), "retry"], 4)):
+        line = [sys.executable, "-m", "ragd", *command]
+        done = subprocess.run(
+            ["sh", "-c", f'exec "$@" {closed}', "sh", *line], capture_output=True, text=True, check=False
+        )
+        assert (done.returncode, "Traceback" in done.stderr) == (exit_code, False)
+
+
 def test_shells_complete_the_names_of_configured_collections(tmp_path: Path) -> None:
     file = tmp_path / "ragd.toml"
     file.write_text("".join(f'[[collections]]\nname = "{n}"\nfolders = ["{n}"]\n' for n in ("notes", "news", "docs")))
