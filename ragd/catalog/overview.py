@@ -200,7 +200,7 @@ class Overview:
 def _position(cursor: str | None) -> int:
     if cursor is None:
         return 0
-    if not cursor.isascii() or not cursor.isdigit():
+    if not cursor.isascii() or not cursor.isdigit() or len(cursor) > 18:  # what SQLite takes
         raise BadRequest(f"{cursor!r} is not a cursor", hint="give the `next` of the page before")
     return int(cursor)
 
