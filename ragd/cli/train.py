@@ -7,13 +7,12 @@ from typing import Annotated
 
 import typer
 
+from ragd.cli.edge import INTERRUPTED
 from ragd.cli.follow import follow, verdict
 from ragd.cli.names import trainer_names
 from ragd.cli.options import AsJson, ConfigFile, StateFolder
 from ragd.cli.session import configuration, daemon, screen, show_json
 from ragd.domain.errors import BadRequest, NotFound
-
-INTERRUPTED = 130
 
 
 def train(

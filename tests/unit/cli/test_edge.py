@@ -55,6 +55,21 @@ def test_an_interrupt_ends_with_130(ragd: Any, tmp_path: Path, monkeypatch: pyte
     assert ragd("run", "docs").exit_code == 130
 
 
+def test_an_interrupt_while_a_library_is_loaded_ends_with_130(
+    ragd: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "docs").mkdir()
+    behind: list[BaseException] = [KeyboardInterrupt(), ZeroDivisionError()]
+
+    def not_loaded(config: object, **_: object) -> int:
+        raise ImportError("initialization failed") from behind[0]
+
+    install(monkeypatch, not_loaded)
+    assert ragd("run", "docs").exit_code == 130
+    behind.pop(0)
+    assert isinstance(ragd("run", "docs").exception, ImportError)
+
+
 def test_a_bug_keeps_its_traceback(ragd: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "docs").mkdir()
 
