@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import http.client
 import json
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 from urllib.parse import quote, urlencode
@@ -16,6 +17,8 @@ from ragd.domain.errors import DaemonUnreachable, RagdError, TimedOut
 START_HINT = "start one with `ragd run FOLDER`"
 DEFAULT_TIMEOUT_S = 60.0
 VERIFY_TIMEOUT_S = 3600.0
+_IDLE_S = 30.0
+"""A connection that rested longer is not used again: the daemon hangs up after 60 seconds."""
 
 Answer = dict[str, Any]
 
@@ -27,9 +30,13 @@ class Client:
     in time, and otherwise the very error that the daemon names.
     """
 
-    def __init__(self, place: Place, timeout_s: float = DEFAULT_TIMEOUT_S) -> None:
+    def __init__(
+        self, place: Place, timeout_s: float = DEFAULT_TIMEOUT_S, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self._place = place
         self._timeout_s = timeout_s
+        self._clock = clock
+        self._used_at = clock()
         self._line: Line | None = None
 
     def connect(self) -> None:
@@ -40,7 +47,7 @@ class Client:
                 line.http.connect()
             except OSError as error:
                 raise self._unreachable(error) from error
-            self._line = line
+            self._line, self._used_at = line, self._clock()
 
     def close(self) -> None:
         """Closes the connection; safe to call twice."""
@@ -105,6 +112,8 @@ class Client:
         return self._ask("POST", f"/v1/{name}", json.dumps(body).encode(), timeout_s)
 
     def _ask(self, method: str, target: str, body: bytes | None, timeout_s: float | None) -> Answer:
+        if self._clock() - self._used_at > _IDLE_S:
+            self.close()
         self.connect()
         line = cast(Line, self._line)
         line.patience(timeout_s or self._timeout_s)
@@ -124,6 +133,7 @@ class Client:
         except (OSError, http.client.HTTPException) as error:
             self.close()
             raise DaemonUnreachable(f"the daemon at {self._place} went away: {error}", hint=START_HINT) from error
+        self._used_at = self._clock()
         return _answer(response.status, data)
 
     def _unreachable(self, error: OSError) -> DaemonUnreachable:

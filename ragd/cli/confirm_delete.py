@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated, Any
@@ -9,10 +10,9 @@ from typing import Annotated, Any
 import typer
 
 from ragd.cli.options import AsJson, ConfigFile, StateFolder
-from ragd.cli.paths import named_path
 from ragd.cli.session import configuration, daemon, show_json
 from ragd.cli.terminal import safe
-from ragd.domain.errors import BadRequest
+from ragd.domain.errors import BadRequest, NotFound
 
 
 def confirm_delete(
@@ -32,8 +32,11 @@ def confirm_delete(
     without --yes it only lists what is held.
     """
     with daemon(configuration(ctx, config, state)) as client:
-        wanted = named_path(folder)
-        held = [one for one in client.status()["watch"] if one.get("held") and wanted in (None, one["folder"])]
+        wanted = os.path.abspath(os.path.expanduser(folder)) if folder else None
+        named = [one for one in client.status()["watch"] if wanted in (None, one["folder"])]
+        if wanted and not named:
+            raise NotFound(f"{wanted} is not a watched folder", hint="`ragd status` lists the folders")
+        held = [one for one in named if one.get("held")]
         if not as_json:
             for line in _lines(held):
                 typer.echo(line)

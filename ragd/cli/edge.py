@@ -14,6 +14,8 @@ from ragd.cli import extra
 from ragd.cli.terminal import Terminal, safe
 from ragd.domain.errors import RagdError
 
+INTERRUPTED = 130
+
 
 class Edge(TyperGroup):
     """The group of all commands: a RagdError ends it with its message, its remedy and its exit code.
@@ -41,6 +43,10 @@ class Edge(TyperGroup):
         except RagdError as error:
             tell(error, is_json=_asks_for_json(sys.argv[1:] if args is None else args))
             sys.exit(error.exit_code)
+        except ImportError as error:
+            if _was_interrupted(error):
+                sys.exit(INTERRUPTED)
+            raise
 
 
 def tell(error: RagdError, *, is_json: bool) -> None:
@@ -55,6 +61,14 @@ def tell(error: RagdError, *, is_json: bool) -> None:
         typer.echo(f"{terminal.red('error:')} {safe(line)}", err=True)
     if error.hint:
         typer.echo(f"  {terminal.dim('hint:')} {safe(error.hint)}", err=True)
+
+
+def _was_interrupted(error: BaseException) -> bool:
+    """Whether Ctrl-C is behind it: a library in C that is interrupted while it is loaded says it cannot be."""
+    cause: BaseException | None = error
+    while cause is not None and not isinstance(cause, KeyboardInterrupt):
+        cause = cause.__cause__
+    return cause is not None
 
 
 def _asks_for_json(arguments: Sequence[str]) -> bool:

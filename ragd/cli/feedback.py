@@ -44,6 +44,6 @@ def feedback(
 
 def _id(text: str, name: str) -> int:
     digits = text.removeprefix("#")
-    if not digits.isascii() or not digits.isdigit() or int(digits) >= 2**63:
+    if not digits.isascii() or not digits.isdigit() or len(digits) > 18:
         raise BadRequest(f"{name} {text} is not an id", hint="give the numbers that `ragd search` prints")
     return int(digits)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from typing import Annotated
@@ -14,7 +15,7 @@ from ragd.cli.backup import backup, restore
 from ragd.cli.confirm_delete import confirm_delete
 from ragd.cli.doctor import doctor
 from ragd.cli.documents import documents
-from ragd.cli.edge import Edge
+from ragd.cli.edge import Edge, tell
 from ragd.cli.failed import failed
 from ragd.cli.feedback import feedback
 from ragd.cli.options import ConfigFile, StateFolder
@@ -32,6 +33,7 @@ from ragd.cli.train import train
 from ragd.cli.verify import verify
 from ragd.cli.version import print_version, version
 from ragd.cli.worker import worker
+from ragd.domain.errors import DiskFull
 
 COMMANDS = (
     run,
@@ -85,13 +87,21 @@ def build() -> typer.Typer:
 
 def main() -> None:
     """Runs the command line of this process and ends it with the command's exit code."""
+    _open_what_is_closed()
     for stream in (sys.stdout, sys.stderr):
         # A name that the terminal's encoding cannot show must not end a listing.
         getattr(stream, "reconfigure", lambda **_: None)(errors="backslashreplace")
     try:
-        build()(prog_name="ragd")
-    finally:
-        _flush()
+        try:
+            build()(prog_name="ragd")
+        finally:
+            _flush()
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        _give_up_output()
+        tell(DiskFull("the disk is full: nothing more can be written", hint="make room where it goes"), is_json=False)
+        sys.exit(DiskFull.exit_code)
 
 
 def _globals(
@@ -109,9 +119,21 @@ def _globals(
     ctx.obj = Globals(config, state)
 
 
+def _open_what_is_closed() -> None:
+    """Standard streams that the caller closed read and take nothing; no other file may get their numbers."""
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        if getattr(sys, name) is None:
+            os.dup2(os.open(os.devnull, os.O_RDWR), number)
+            setattr(sys, name, os.fdopen(number, "w" if number else "r"))
+
+
 def _flush() -> None:
     try:
         sys.stdout.flush()
     except BrokenPipeError:
-        # Whoever read us has seen enough; the interpreter's own flush must not complain.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _give_up_output()  # whoever read us has seen enough
+
+
+def _give_up_output() -> None:
+    # The interpreter's own flush must not complain.
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -39,10 +39,11 @@ def place_of(socket_path: Path, env: Mapping[str, str]) -> Place:
         return socket_path
     try:
         parts = urlsplit(url)
-        is_fine = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+        host = (parts.hostname or "").encode("idna")  # as a look-up will; what it refuses is a ValueError
+        is_fine = parts.scheme in ("http", "https") and bool(host) and parts.port != 0
     except ValueError:
         is_fine = False
-    if not is_fine or parts.username or parts.query or parts.fragment:
+    if not is_fine or not _SENDABLE.fullmatch(url) or parts.username or parts.query or parts.fragment:
         raise ConfigInvalid(
             f"{URL_VARIABLE} is not the address of a daemon", hint="set it to one like http://127.0.0.1:8377"
         )

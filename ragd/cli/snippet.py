@@ -54,7 +54,7 @@ def excerpt(text: str, query: str, width: int) -> str:
 def wrapped(line: str, width: int) -> list[str]:
     """The line cut at spaces into lines of at most `width` columns, or in the middle where there is no space."""
     lines: list[str] = []
-    while columns(line) > width:
+    while line and columns(line) > width:  # nothing is wider than a width below nothing
         end, used = 0, 0
         while end < len(line) and used + columns(line[end]) <= width:
             used += columns(line[end])

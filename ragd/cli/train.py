@@ -7,13 +7,12 @@ from typing import Annotated
 
 import typer
 
+from ragd.cli.edge import INTERRUPTED
 from ragd.cli.follow import follow, verdict
 from ragd.cli.names import trainer_names
 from ragd.cli.options import AsJson, ConfigFile, StateFolder
 from ragd.cli.session import configuration, daemon, screen, show_json
-from ragd.domain.errors import NotFound
-
-INTERRUPTED = 130
+from ragd.domain.errors import BadRequest, NotFound
 
 
 def train(
@@ -37,6 +36,11 @@ def train(
     The run waits for its budget like any other. Ctrl-C leaves it running. Ends with 0 when the result was
     promoted, 16 when the gate refused it, 15 when the run failed or was stopped, 17 when it waits for the budget.
     """
+    if force and detach:
+        raise BadRequest(
+            "--force waits for the result, and --detach does not",
+            hint="leave one out; `ragd models promote MODEL --force` does it later",
+        )
     if on is not None and not on.exists():
         raise NotFound(f"{on} does not exist", hint="name a JSONL file or a folder in BEIR's layout")
     file = str(on.absolute()) if on else None

@@ -8,6 +8,7 @@ from datetime import datetime
 from ragd.domain.errors import BadRequest
 
 _UNITS_S = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
+_LONGEST_S = 1000 * 365 * 86400
 _AGO = re.compile(r"(\d+(?:\.\d+)?)\s*([smhdw])")
 
 
@@ -28,11 +29,12 @@ def moment(text: str, now: float, flag: str) -> float:
 
 
 def span(text: str, flag: str) -> float:
-    """Seconds of a span of time such as `90d` or `12h`, more than none. Raises BadRequest naming the flag."""
+    """Seconds of a span of time such as `90d` or `12h`, up to 1000 years. Raises BadRequest naming the flag."""
     found = _AGO.fullmatch(text.strip().lower())
-    if found is None or not float(found[1]):
+    span_s = float(found[1]) * _UNITS_S[found[2]] if found else 0.0
+    if not 0 < span_s <= _LONGEST_S:
         raise BadRequest(f"{flag}: {text!r} is not a span of time", hint="give one such as 45m, 12h, 90d or 8w")
-    return float(found[1]) * _UNITS_S[found[2]]
+    return span_s
 
 
 def ago(at: float, now: float) -> str:

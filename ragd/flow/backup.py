@@ -93,7 +93,10 @@ def _check_target(state: Path, file: Path, replace: bool) -> None:
         raise PathInvalid(
             f"{file} lies in the state folder itself", hint="choose a place outside, best on another disk"
         )
-    if file.is_dir() or (file.exists() and not replace):
+    if file.exists() and not file.is_file():
+        # A device would be replaced by the backup, for everybody on the machine.
+        raise PathInvalid(f"{file} is there and is no file", hint="name a file that may be written anew")
+    if file.exists() and not replace:
         raise PathInvalid(f"{file} is there already", hint="choose another name, or replace it with --force")
 
 

@@ -24,7 +24,6 @@ class TrainBody(Posted):
     on: str | None = Field(
         default=None, description="A file of pairs or prompts, absolute, instead of what is configured."
     )
-    force: bool = Field(default=False, description="Promote the result whatever the gate says.")
     by: str = Field(default="hand", pattern="^(hand|fire)$", description="`fire` notes it as a firing of the trigger.")
 
 

@@ -53,10 +53,10 @@ ROLES: Mapping[str, Role | None] = MappingProxyType(
 ADMIN_FIELDS: Mapping[str, frozenset[str]] = MappingProxyType(
     {
         "POST /v1/verify": frozenset({"repair"}),
-        "POST /v1/train": frozenset({"on", "force"}),
+        "POST /v1/train": frozenset({"on"}),
     }
 )
-"""Fields of a body that only an admin may set: they repair, pass the gate over, or name a file."""
+"""Fields of a body that only an admin may set: they repair, or name a file."""
 
 
 class Table:

@@ -43,7 +43,7 @@ def test_receipts_of_a_folder_are_those_of_what_lies_below_it(
     assert [receipt["path"] for receipt in reader.overview.receipts(path=asked)["receipts"]] == told
 
 
-@pytest.mark.parametrize("cursor", ["c1", "-1", "٣", "9" * 19, "9" * 5000])
+@pytest.mark.parametrize("cursor", ["", "c1", "-1", "²", "٣", "9" * 19, "9" * 5000])
 def test_a_cursor_that_no_page_gave_is_refused(reader: CatalogReader, cursor: str) -> None:
     with pytest.raises(BadRequest, match="is not a cursor"):
         reader.overview.documents(cursor=cursor)

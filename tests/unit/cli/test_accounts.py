@@ -116,6 +116,7 @@ def test_feedback_on_what_is_not_there_ends_with_the_daemons_error(ragd: Any, si
         (("5", "-7", "good"), "-7"),
         (("5", "7.5", "good"), "CHUNK_ID 7.5 is not an id"),
         ((str(2**63), "7", "good"), f"QUERY_ID {2**63} is not an id"),
+        (("5", "9" * 5000, "good"), "is not an id"),
         (("5", "7", "meh"), "meh"),
     ],
 )

@@ -116,3 +116,33 @@ def test_every_kind_of_error_has_a_code_of_its_own() -> None:
     found = leaves()
     assert found["daemon_unreachable"] is DaemonUnreachable
     assert all(kind("").code == code for code, kind in found.items())
+
+
+def test_a_connection_on_which_the_daemon_hung_up_meanwhile_is_opened_again(tmp_path: Path) -> None:
+    now = [0.0]
+    answer = response(200, '{"state": "ready"}')
+
+    def work(listener: socket.socket) -> None:
+        for _ in range(2):
+            connection, _ = listener.accept()
+            with connection:
+                connection.recv(65536)
+                connection.sendall(answer)
+
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(tmp_path / "s"))
+        listener.listen()
+        listener.settimeout(30)
+        thread = threading.Thread(target=work, args=(listener,))
+        thread.start()
+        client = Client(tmp_path / "s", clock=lambda: now[0])
+        assert client.status() == {"state": "ready"}
+        now[0] += 61
+        try:
+            assert client.status() == {"state": "ready"}
+        finally:
+            client.close()
+            with socket.socket(socket.AF_UNIX) as last:  # ends the thread where the client never came again
+                last.connect(str(tmp_path / "s"))
+                last.sendall(b" ")
+            thread.join()

@@ -176,6 +176,9 @@ def test_held_deletions_are_listed_and_nothing_is_deleted_unless_somebody_agrees
     assert result.exit_code == 2
     assert "with --yes" in result.stderr
     assert ragd("confirm-delete", "/docs").stdout == "nothing is held\n"
+    assert ragd("confirm-delete", "/kb/").exit_code == 2
+    unknown = ragd("confirm-delete", "/bk", "--yes")
+    assert (unknown.exit_code, "/bk is not a watched folder" in unknown.stderr) == (3, True)
     assert json.loads(ragd("confirm-delete", "--json").stdout)["confirmed"] == []
     assert not [asked for asked in backend.asked if asked[0] == "confirm_delete"]
 

@@ -55,6 +55,21 @@ def test_an_interrupt_ends_with_130(ragd: Any, tmp_path: Path, monkeypatch: pyte
     assert ragd("run", "docs").exit_code == 130
 
 
+def test_an_interrupt_while_a_library_is_loaded_ends_with_130(
+    ragd: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "docs").mkdir()
+    behind: list[BaseException] = [KeyboardInterrupt(), ZeroDivisionError()]
+
+    def not_loaded(config: object, **_: object) -> int:
+        raise ImportError("initialization failed") from behind[0]
+
+    install(monkeypatch, not_loaded)
+    assert ragd("run", "docs").exit_code == 130
+    behind.pop(0)
+    assert isinstance(ragd("run", "docs").exception, ImportError)
+
+
 def test_a_bug_keeps_its_traceback(ragd: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "docs").mkdir()
 
@@ -122,6 +137,27 @@ def test_a_reader_that_closes_the_pipe_is_no_error() -> None:
         done = subprocess.run(command, stdout=closed, stderr=subprocess.PIPE, text=True, check=False)
     assert done.stderr == ""
     assert done.returncode in (0, 1)
+
+
+def test_a_full_disk_behind_the_output_is_told_in_one_line() -> None:
+    for arguments in (["version"], ["--help"]):
+        with Path("/dev/full").open("w") as full:
+            done = subprocess.run(
+                [sys.executable, "-m", "ragd", *arguments], stdout=full, stderr=subprocess.PIPE, text=True, check=False
+            )
+        assert done.returncode == 9
+        assert done.stderr.startswith("error: the disk is full")
+        assert len(done.stderr.splitlines()) == 2
+
+
+@pytest.mark.parametrize("closed", [">&-", "2>&-", "<&-", "<&- >&- 2>&-"])
+def test_closed_streams_change_no_exit_code(tmp_path: Path, closed: str) -> None:
+    for command, exit_code in ((["version"], 0), (["--state", str(tmp_path), "retry"], 4)):
+        line = [sys.executable, "-m", "ragd", *command]
+        done = subprocess.run(
+            ["sh", "-c", f'exec "$@" {closed}', "sh", *line], capture_output=True, text=True, check=False
+        )
+        assert (done.returncode, "Traceback" in done.stderr) == (exit_code, False)
 
 
 def test_shells_complete_the_names_of_configured_collections(tmp_path: Path) -> None:

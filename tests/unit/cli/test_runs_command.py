@@ -136,6 +136,12 @@ def test_what_the_gate_refused_is_promoted_by_force(ragd: Any, side: LearningSid
     assert side.asked[1:] == [("promote", "7", True)]
 
 
+def test_nothing_is_forced_by_a_command_that_does_not_wait(ragd: Any, side: LearningSide) -> None:
+    result = ragd("train", "query_adapter", "--force", "--detach")
+    assert (result.exit_code, side.asked) == (2, [])
+    assert "models promote MODEL --force" in result.stderr
+
+
 def test_a_run_that_waits_for_its_budget_is_left_waiting(ragd: Any, side: LearningSide) -> None:
     side.states = [BASE | {"state": "waiting", "wait_until": time.time() + 7200, "reason": "3,600 s a day are spent"}]
     result = ragd("train", "query_adapter")

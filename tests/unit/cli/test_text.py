@@ -98,6 +98,11 @@ def test_lines_are_wrapped_at_spaces_or_anywhere() -> None:
     assert wrapped("", 4) == []
 
 
+@pytest.mark.parametrize("width", [0, -3])
+def test_a_terminal_without_room_ends_a_text_all_the_same(width: int) -> None:
+    assert wrapped("ab c", width) == ["a", "b", "c"]
+
+
 def test_terms_are_emphasised_at_the_beginnings_of_words() -> None:
     terminal = Terminal(is_colour=True)
     assert emphasised("Indexing an index reindex", "index", terminal).count("\x1b[1m") == 2

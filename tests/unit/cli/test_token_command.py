@@ -51,6 +51,7 @@ def test_programs_get_the_secret_as_json(token: Run) -> None:
         (("add", "Two Words", "--role", "read"), 2, "cannot be the name"),
         (("add", "laptop", "--role", "read", "--expires", "soon"), 2, "--expires: 'soon' is not a span of time"),
         (("add", "laptop", "--role", "read", "--expires", "0d"), 2, "--expires"),
+        (("add", "laptop", "--role", "read", "--expires", "9" * 400 + "d"), 2, "--expires"),
         (("revoke", "desk"), 3, "no token called desk"),
     ],
 )

@@ -150,6 +150,10 @@ def test_what_is_there_is_not_overwritten_unless_it_is_said(house: House, tmp_pa
     with pytest.raises(PathInvalid, match="is there already"):
         take(house.state, file)
     assert file.read_text() == "precious"
+    os.mkfifo(tmp_path / "device")
+    for is_no_file in (tmp_path / "device", tmp_path):
+        with pytest.raises(PathInvalid, match="is no file"):
+            take(house.state, is_no_file, replace=True)
     take(house.state, file, replace=True)
     with pytest.raises(StateLocked), StateLock(tmp_path / "other"):
         restore_backup(file, tmp_path / "other", force=True)

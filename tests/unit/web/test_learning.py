@@ -60,7 +60,7 @@ def test_what_a_run_says_of_itself_comes_back_whole(client: httpx.Client) -> Non
     [
         ("/v1/train", {"trainer": ""}),
         ("/v1/train", {"trainer": "nudge", "by": "whim"}),
-        ("/v1/train", {"trainer": "nudge", "forced": True}),
+        ("/v1/train", {"trainer": "nudge", "force": True}),
         ("/v1/models/promote", {"model": 7}),
         ("/v1/models/prune", {"keep": -1}),
         ("/v1/feedback", {"query": 5, "chunk": 7}),

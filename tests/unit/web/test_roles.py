@@ -25,7 +25,7 @@ SEARCH = {"q": "beavers", "a": "1", "b": "2"}
 NEEDED = {"GET /v1/search": ("q",), "GET /v1/models/compare": ("a", "b")}
 FIELDS: dict[str, tuple[type, dict[str, object]]] = {
     "POST /v1/verify": (schema.VerifyBody, {"repair": True}),
-    "POST /v1/train": (learning_schema.TrainBody, {"on": "/etc/passwd", "force": True}),
+    "POST /v1/train": (learning_schema.TrainBody, {"on": "/etc/passwd"}),
 }
 
 
