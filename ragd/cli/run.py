@@ -66,6 +66,9 @@ def run(
 
     loaded = load()
 
+    from ragd.daemon.heaps import share_one_heap
+
+    share_one_heap()
     from ragd.daemon.run import run as run_daemon
 
     is_watched = not (quiet or "NOTIFY_SOCKET" in os.environ)  # a service manager's log is no place for progress

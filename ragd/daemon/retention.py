@@ -11,7 +11,7 @@ from ragd.app import App
 from ragd.catalog.purge import Crowd, give_back, purge
 from ragd.config.events import get_log
 from ragd.config.schema import Retain
-from ragd.daemon.trim import Trim
+from ragd.daemon.heaps import Trim
 from ragd.domain.clock import Jumps, is_due, steady
 from ragd.index.snapshot import kept_sequences
 
