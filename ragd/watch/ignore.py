@@ -177,6 +177,10 @@ class IgnoreRules:
         for known in [one for one in self._folders if one == folder or one.startswith(below)]:
             del self._folders[known]
 
+    def keep(self, folders: Container[bytes]) -> None:
+        """Drops what is remembered of any other folder: a whole walk did not meet it."""
+        self._folders = {folder: rules for folder, rules in self._folders.items() if folder in folders}
+
     def _patterns(self, path: bytes) -> Patterns:
         """The patterns of one ignore file, read again only when it changed; none when it cannot be read."""
         try:

@@ -88,6 +88,8 @@ class Scan:
                 yield from self._walk(folder)  # it appeared behind the walk
             else:
                 self._lost(folder)
+        if not self.top:
+            self._rules.keep(self.folders)
 
     def confirmed(self, paths: Iterable[bytes]) -> Iterator[Observation]:
         """Of documents found missing or ignored, those that are so even now."""

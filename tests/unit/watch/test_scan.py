@@ -315,3 +315,16 @@ def test_a_file_of_two_names_swapped_is_noticed(root: Path, catalog: FolderCatal
     (root / "uno.md").rename(root / "one.md")
     (root / "x").rename(root / "uno.md")
     assert set(found(scan(root, catalog))) == {b"one.md", b"uno.md"}
+
+
+def test_what_a_whole_walk_does_not_meet_is_remembered_no_longer(root: Path, catalog: FolderCatalog) -> None:
+    raw = os.fsencode(root)
+    rules = IgnoreRules(raw, IgnoreSettings())
+    for turn in range(20):
+        (root / f"build-{turn}").mkdir()
+        assert not rules.ignores(b"build-%d/new.md" % turn)
+        (root / f"build-{turn}").rmdir()
+    list(Scan(1, raw, rules, catalog, LIMIT, top=b"a").steps())
+    assert len(rules._folders) > 20
+    list(Scan(1, raw, rules, catalog, LIMIT).steps())
+    assert set(rules._folders) == {b"", b"a", b"a/b"}
