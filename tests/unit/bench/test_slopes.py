@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 import numpy as np
+import pytest
 
 from bench.slopes import Point, Slope, latency, slope
 
@@ -28,6 +29,7 @@ def test_a_leak_beneath_the_teeth_of_a_saw_is_seen() -> None:
     assert found.low < 2.5 < found.high
 
 
+@pytest.mark.slow
 def test_noise_alone_does_not_grow() -> None:
     verdicts = []
     for seed in range(20):

@@ -101,6 +101,7 @@ def test_without_the_index_it_is_built_anew_from_stored_vectors(house: House, tm
     back.app.close()
 
 
+@pytest.mark.slow
 def test_a_copy_is_of_one_moment_though_commits_go_on_in_every_slice(house: House, tmp_path: Path) -> None:
     with house.app.tables.store.transaction() as db:
         db.executemany("INSERT INTO facts VALUES (?, ?)", [(f"fact {i}", "x" * 4000) for i in range(4000)])

@@ -35,6 +35,7 @@ def test_a_redis_that_is_away_ends_the_start(tmp_path: Path) -> None:
         worker_main("extract", "redis://127.0.0.1:1/0", tmp_path)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/autogroup").exists(), reason="no scheduling groups by session here")
 def test_a_worker_stands_back_as_a_process_and_as_a_session_but_never_for_a_session_of_others() -> None:
     tell = (

@@ -38,6 +38,7 @@ def test_a_space_that_did_not_change_needs_no_map() -> None:
     assert fitted.agreement > 0.98
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("n", "m"), [(16, 32), (32, 16)])
 def test_spaces_of_different_dimensions_are_joined(n: int, m: int) -> None:
     hidden = points(900, 12)
@@ -50,6 +51,7 @@ def test_spaces_of_different_dimensions_are_joined(n: int, m: int) -> None:
     assert fitted.agreement > 30 * chance
 
 
+@pytest.mark.slow
 def test_what_is_not_linear_is_left_to_the_small_network() -> None:
     hidden = points(3000, 6, seed=3)
     random = np.random.default_rng(4)

@@ -175,6 +175,7 @@ def test_a_refusal_ends_the_run_without_a_second_try(
     assert len(server.script) >= 95  # at most what was under way
 
 
+@pytest.mark.slow
 def test_an_endpoint_that_stays_broken_is_given_up(server: ChatServer, base: Path, tmp_path: Path) -> None:
     server.script.extend([503] * 1000)
     with pytest.raises(TrainingFailed, match="failed 6 times, the last time with: status 503"):

@@ -103,6 +103,7 @@ def test_labels_that_say_nothing_leave_queries_as_they_are(tmp_path: Path) -> No
     assert artifact.facts["share"] == 0
 
 
+@pytest.mark.slow
 def test_a_run_that_was_cut_off_ends_with_the_same_weights(tmp_path: Path) -> None:
     whole = QueryAdapter().train(fake_run(tmp_path / "whole", settings=SMALL))
     steps = len(fake_run(tmp_path / "x", settings=SMALL).data.pairs) // 16 * 6
