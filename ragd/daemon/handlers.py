@@ -74,14 +74,17 @@ class IndexJobs:
         if trouble.queue == "train":
             self._run_given_up(trouble)
         elif trouble.queue == "embed" and not trouble.is_lost:
-            pause_s = self._dispatch.embed_failed(trouble.batch_id)
-            if not pause_s:
+            pause_s = self._dispatch.embed_failed(trouble.batch_id, trouble.reason)
+            if pause_s is None:
                 _LOG.info("answer_ignored", batch=trouble.batch_id, reason=trouble.reason)
-                return
-            self.encoder_problem = f"{trouble.reason} ({trouble.hint})" if trouble.hint else trouble.reason
-            _LOG.warning("embedding_waits", seconds=pause_s, reason=trouble.reason)
+            elif pause_s:
+                self.encoder_problem = f"{trouble.reason} ({trouble.hint})" if trouble.hint else trouble.reason
+                _LOG.warning("embedding_waits", seconds=pause_s, reason=trouble.reason)
+            else:
+                self.encoder_problem = ""  # others pass: it is one text that fails
+                _LOG.warning("chunk_set_aside", batch=trouble.batch_id, reason=trouble.reason)
         else:
-            self._dispatch.lost(trouble.batch_id)
+            self._dispatch.lost(trouble.batch_id, trouble.reason)
             self._dispatch.step()
 
     def _run_given_up(self, trouble: Trouble) -> None:

@@ -18,11 +18,14 @@ from ragd.daemon.watching import Watching
 from ragd.domain.deciding import RunState
 from ragd.domain.documents import display_path
 from ragd.domain.errors import BrokerUnavailable
+from ragd.domain.search import Filters
 from ragd.jobs.broker import Broker
 from ragd.jobs.queue import Queues
 from ragd.jobs.roll import workers
 from ragd.watch.progress import RootProgress
 from ragd.watch.roots import RootState
+
+_ASIDE_ASKED = 50
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +53,7 @@ class Health:
         reasons = [*self.missing, *self._root_reasons(roots), *self.upkeep.reasons, *self.model_side.reasons]
         if self.jobs.encoder_problem:
             reasons.append(f"nothing is embedded: {self.jobs.encoder_problem}")
+        reasons += self._aside_reasons()
         if self.reloading.problem:
             reasons.append(self.reloading.problem)
         if not self.heartbeat.is_beating:
@@ -72,6 +76,19 @@ class Health:
                 "chunks_in_flight": chunks,
             },
         }
+
+    def _aside_reasons(self) -> list[str]:
+        """Texts that the serving encoder does not take: how many, of which file, and why."""
+        aside = self.app.dispatch.set_aside(self.app.generations.serving.id)
+        rows = self.app.reader.hit_rows(sorted(aside)[:_ASIDE_ASKED], Filters()) if aside else []
+        if not rows:
+            return []
+        row, count = rows[0], len({row.chunk_id for row in rows})
+        what = "a text is" if count == 1 else f"{count} texts are"
+        return [
+            f"{what} found by words only, since no vector can be had ({row.root}/{row.path}: {aside[row.chunk_id]}); "
+            "it is tried again each hour (edit or exclude the file, or choose another encoder)"
+        ]
 
     def is_scanning(self) -> bool:
         """True while a root's files are not all known yet, or what was found is not told."""

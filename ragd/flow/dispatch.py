@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -13,6 +14,7 @@ from ragd.domain.clock import is_due
 from ragd.domain.errors import BrokerUnavailable, PayloadInvalid
 from ragd.domain.work import EmbedBatch, EmbedResult, ExtractBatch, ExtractItem, ExtractResult, Outbox
 from ragd.flow.generations import Generations, Live
+from ragd.flow.suspects import Suspects
 
 _SUSPECT_ATTEMPTS = 2
 
@@ -83,6 +85,7 @@ class Dispatch:
         self._extracting: dict[str, InFlight] = {}
         self._embedding: dict[str, InFlight] = {}
         self._pauses: dict[int, Pause] = {}
+        self._suspects = Suspects(clock)
         self.may_fill = may_fill
         self.embed_workers = 1
 
@@ -145,6 +148,7 @@ class Dispatch:
         """These chunks came back with vectors of this generation."""
         self._pauses.pop(generation, None)
         gone = set(chunk_ids)
+        self._suspects.passed(generation, gone)
         for batch_id, batch in list(self._embedding.items()):
             if batch.generation == generation:
                 batch.chunks -= gone
@@ -154,22 +158,28 @@ class Dispatch:
     def forget(self, generation: int) -> None:
         """Nothing of this generation is awaited any more: it was retired."""
         self._pauses.pop(generation, None)
+        self._suspects.forget(generation)
         self._embedding = {i: batch for i, batch in self._embedding.items() if batch.generation != generation}
 
-    def lost(self, batch_id: str) -> None:
-        """A worker died twice over this batch: its documents go out again, later one by one."""
+    def lost(self, batch_id: str, reason: str) -> None:
+        """Workers died over this batch: what is in it goes out again, in smaller parts, in the end one by one."""
         batch = self._extracting.pop(batch_id, None)
         if batch is not None:
             self._documents.attempt(list(batch.documents))
-        self._embedding.pop(batch_id, None)
+        chunks = self._embedding.pop(batch_id, None)
+        if chunks is not None:
+            self._suspects.failed(chunks.generation, chunks.chunks, reason)
 
-    def embed_failed(self, batch_id: str) -> float:
+    def embed_failed(self, batch_id: str, reason: str) -> float | None:
         """The encoder refused a batch: its generation's chunks wait; returns for how many seconds (it grows).
 
-        0 for a batch that is awaited no more, of a generation that was retired perhaps: it says nothing of the others.
+        0 where the one chunk of the batch is to blame, and set aside; None for a batch that is awaited no more, of a
+        generation that was retired perhaps: it says nothing of the others.
         """
         batch = self._embedding.pop(batch_id, None)
         if batch is None:
+            return None
+        if self._suspects.failed(batch.generation, batch.chunks, reason):
             return 0.0
         pause = self._pauses.setdefault(batch.generation, Pause())
         shortest, longest = self._bounds.pause_s
@@ -177,6 +187,10 @@ class Dispatch:
         pause.failures += 1
         pause.since, pause.wait_s = self._clock(), wait_s
         return float(wait_s)
+
+    def set_aside(self, generation: int) -> Mapping[int, str]:
+        """Chunks that failed alone while others passed, and why: for an hour they are left out. Any thread."""
+        return self._suspects.aside(generation)
 
     def find_lost(self, is_alive: Callable[[str], bool]) -> int:
         """Forgets batches that Redis no longer knows, so that they are sent again; returns how many."""
@@ -246,10 +260,12 @@ class Dispatch:
             return
         busy = set().union(*(batch.chunks for batch in self._embedding.values() if batch.generation == live.id))
         size = self._bounds.embed_chunks
-        waiting = self._vectors.to_embed(live.id, len(busy) + size * (allowed - flying), fresh=fresh)
-        free = [chunk_id for chunk_id in waiting if chunk_id not in busy]
-        for at in range(0, min(len(free), size * (allowed - flying)), size):
-            chunk_ids, texts = self._vectors.texts(free[at : at + size])
+        passed_over = len(busy) + self._suspects.count(live.id)
+        waiting = self._vectors.to_embed(live.id, passed_over + size * (allowed - flying), fresh=fresh)
+        aside = self._suspects.aside(live.id)
+        free = [chunk_id for chunk_id in waiting if chunk_id not in busy and chunk_id not in aside]
+        for together in itertools.islice(self._suspects.batches(live.id, free, size), allowed - flying):
+            chunk_ids, texts = self._vectors.texts(together)
             batch = EmbedBatch(_batch_id(ahead), live.id, live.space.fingerprint, chunk_ids, texts, ahead)
             self._outbox.embed(batch)
             self._embedding[batch.id] = InFlight(ahead, self._clock(), generation=live.id, chunks=set(chunk_ids))

@@ -18,6 +18,7 @@ from pathlib import Path
 
 import pytest
 
+from ragd.testing.embeddings import EmbeddingServer
 from tests.integration.conftest import Place
 
 WORDS = "# Good\n\nThe good file tells of a heron."
@@ -350,3 +351,38 @@ def small_disk(folder: Path, size: str) -> Iterator[None]:
         yield
     finally:
         subprocess.run(["umount", "--lazy", str(folder)], check=True)
+
+
+class Picky(EmbeddingServer):
+    """Has no vector for texts of arsenic."""
+
+    def vector(self, text: str) -> list[float]:
+        return [0.0] * self.dimension if "arsenic" in text else super().vector(text)
+
+
+def test_a_text_that_the_encoder_cannot_take_is_named_and_holds_up_no_other(places: Callable[[], Place]) -> None:
+    place = places()
+    with Picky() as server:
+        place.environment |= {
+            "RAGD_EMBED__ENCODER": "openai",
+            "RAGD_EMBED__MODEL": server.model,
+            "RAGD_EMBED__URL": server.url,
+        }
+        folder = place.folder / "kb"
+        folder.mkdir()
+        (folder / "bad.md").write_text("The shed holds arsenic.\n")
+        for number in range(5):
+            (folder / f"good-{number}.md").write_text(f"The heron of pond {number} waits.\n")
+        place.start(str(folder))
+        place.until(lambda: place.client.status()["documents"]["searchable"] == 5)
+        place.until(lambda: any("found by words only" in reason for reason in place.client.status()["reasons"]))
+        (reason,) = place.client.status()["reasons"]
+        assert f"{folder}/bad.md" in reason
+        assert "only zeros" in reason
+        assert place.paths("arsenic") == ["bad.md"]
+        (folder / "later.md").write_text("The otter of the weir dives.\n")
+        place.until(lambda: place.client.status()["documents"]["searchable"] == 6)
+        (folder / "bad.md").write_text("The shed holds apples.\n")
+        place.until(lambda: place.client.status()["state"] == "ready")
+        assert place.client.status()["documents"]["searchable"] == 7
+        place.stop()

@@ -42,11 +42,11 @@ class Flow:
     def commit_vectors(self, result: EmbedResult) -> None:
         self.told.append("vectors")
 
-    def embed_failed(self, batch_id: str) -> float:
+    def embed_failed(self, batch_id: str, reason: str) -> float | None:
         self.told.append("failed")
-        return 1.0 if batch_id == "bulk-mine" else 0.0
+        return {"bulk-mine": 1.0, "bulk-alone": 0.0}.get(batch_id)
 
-    def lost(self, batch_id: str) -> None:
+    def lost(self, batch_id: str, reason: str) -> None:
         self.told.append("lost")
 
     def step(self) -> None:
@@ -85,6 +85,13 @@ def test_an_encoder_that_fails_is_left_alone_and_its_reason_shown_until_it_works
     index.trouble(Trouble("embed", "bulk-mine", "no answer", "check the endpoint", is_lost=False))
     assert (flow.told, index.encoder_problem) == (["failed"], "no answer (check the endpoint)")
     index.commit_vectors(result("bulk-mine"))
+    assert index.encoder_problem == ""
+
+
+def test_an_encoder_that_fails_at_one_text_only_is_not_called_broken() -> None:
+    index = jobs(Flow())
+    index.trouble(Trouble("embed", "bulk-mine", "refused", "", is_lost=False))
+    index.trouble(Trouble("embed", "bulk-alone", "refused", "", is_lost=False))
     assert index.encoder_problem == ""
 
 

@@ -173,7 +173,7 @@ def test_an_encoder_that_fails_in_one_space_does_not_hold_up_the_other(spaces: S
     spaces.extract()
     failing = next(batch for batch in spaces.outbox.embeds if batch.generation == spaces.second)
     spaces.outbox.embeds.remove(failing)
-    spaces.dispatch.embed_failed(failing.id)
+    spaces.dispatch.embed_failed(failing.id, "no answer")
     spaces.write(b"b.txt", "two")
     spaces.work()
     assert spaces.texts_in(spaces.generation) == {"one", "two"}

@@ -178,7 +178,7 @@ def test_a_file_that_ends_workers_travels_alone_and_is_given_up(world: Any) -> N
         for batch in list(world.outbox.extracts):
             world.outbox.extracts.remove(batch)
             if any(item.path == b"bad.txt" for item in batch.items):
-                world.dispatch.lost(batch.id)
+                world.dispatch.lost(batch.id, "the batch ended 2 workers")
             else:
                 world.outbox.extracts.append(batch)
                 world.extract(1)
@@ -191,12 +191,12 @@ def test_a_file_that_ends_workers_travels_alone_and_is_given_up(world: Any) -> N
 def test_an_encoder_that_fails_makes_its_chunks_wait_ever_longer(world: Any) -> None:
     world.write(b"a.txt", "hard to encode")
     world.extract()
-    first = world.dispatch.embed_failed(world.outbox.embeds.pop().id)
+    first = world.dispatch.embed_failed(world.outbox.embeds.pop().id, "no answer")
     world.ingest.step()
     assert not world.outbox.embeds
     world.now += first
     world.ingest.step()
-    assert world.dispatch.embed_failed(world.outbox.embeds.pop().id) == 2 * first
+    assert world.dispatch.embed_failed(world.outbox.embeds.pop().id, "no answer") == 2 * first
     world.now += 2 * first
     world.work()
     assert world.live_texts() == {"hard to encode"}

@@ -165,7 +165,7 @@ def test_a_fill_that_was_abandoned_since_its_encoder_fails_holds_up_nothing(hous
     (failing,) = house.outbox.embeds
     house.app.promotions.roll_back(Role.ENCODER)
     house.outbox.embeds.clear()
-    assert house.app.dispatch.embed_failed(failing.id) == 0.0
+    assert house.app.dispatch.embed_failed(failing.id, "no answer") is None
     house.write("lake.txt", "pikes wait")
     house.work()
     assert everything_is_found(house)
