@@ -36,10 +36,10 @@ check-types: $(READY)
 	@$(BIN)/lint-imports >.build/imports.log || { cat .build/imports.log; exit 1; }
 
 check-one: $(READY)
-	@$(BIN)/python -m pytest -m "not slow" $(wildcard tests/unit/[a-h]*)
+	@$(BIN)/python -m pytest -m "not slow" $(wildcard tests/unit/[a-h]*) tests/docs
 
 check-two: $(READY)
-	@$(BIN)/python -m pytest -m "not slow" $(wildcard tests/unit/[i-z]*) tests/docs tests/architecture
+	@$(BIN)/python -m pytest -m "not slow" $(wildcard tests/unit/[i-z]*) tests/architecture
 
 setup: $(READY) ## Create .venv from requirements.lock and install ragd into it
 

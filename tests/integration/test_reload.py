@@ -95,7 +95,7 @@ def test_workers_go_on_by_another_way_to_log(place: Place) -> None:
     place.until(lambda: [forms(place).get(kind) for kind in ("extract", "embed", "train")] == ["json", "json", "auto"])
     configured(place, base)
     reloaded(place)
-    place.until(lambda: {"embed", "extract"} <= set(kinds(place)))
+    place.until(lambda: forms(place) == {"extract": "auto", "embed": "auto", "train": "auto"})
 
 
 def forms(place: Place) -> dict[str, str]:

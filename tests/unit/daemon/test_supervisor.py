@@ -334,7 +334,9 @@ def test_workers_of_a_kind_are_replaced_where_their_environment_matters(build: B
     assert embed in pids(supervisor)
     assert extract not in pids(supervisor)
     (new,) = [pid for kind, pid in pids(supervisor) if kind == "extract"]
-    assert b"RAGD_TEST_TOLD=anew" in Path(f"/proc/{new}/environ").read_bytes()
+    deadline = time.monotonic() + 10
+    while b"RAGD_TEST_TOLD=anew" not in Path(f"/proc/{new}/environ").read_bytes():  # empty while its program is loaded
+        assert time.monotonic() < deadline
     until_gone(supervisor, taken, 1)
     assert taken.died == [extract]
 
