@@ -11,6 +11,7 @@ from typing import Final, Protocol
 
 from ragd.config.events import get_log
 from ragd.domain.errors import BrokerUnavailable, OutOfMemory, RagdError, WorkerStuck
+from ragd.hooks.tree import ending
 from ragd.jobs.launch import bound_to_this_process
 
 _LOG = get_log("ragd.daemon")
@@ -292,9 +293,4 @@ def _ending(status: int) -> str:
         return "it got no more memory: free some, or lower `workers.embed`"
     if status == WorkerStuck.exit_code:
         return "its job did not get on for `workers.stuck_s`"
-    if status >= 0:
-        return f"exit status {status}"
-    try:
-        return f"signal {signal.Signals(-status).name}"
-    except ValueError:
-        return f"signal {-status}"
+    return ending(status)

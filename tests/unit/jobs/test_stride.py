@@ -71,9 +71,10 @@ def test_a_worker_that_was_frozen_whole_has_time_to_get_on() -> None:
     stride.step()
     for _ in range(3):
         now[0] += 3600.0
-        stride.end_if_stuck()  # the first look after that finds it overdue, and does not end this process
+        assert stride.overdue_s >= 3600.0
+        stride.end_if_stuck()  # this process goes on: it is the first look that finds it so
         stride.step()
-        stride.end_if_stuck()
+        assert stride.overdue_s == 0.0
 
 
 @pytest.mark.parametrize(
